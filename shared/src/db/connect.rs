@@ -1,0 +1,177 @@
+//! Where the database is, and how a connection to it is made.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tokio_postgres::{Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::Error;
+use crate::config::{self, Configured, Part};
+use crate::telemetry::chain;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A database server, with the certificates that it is trusted by.
+#[derive(Clone)]
+pub struct Address {
+    config: Config,
+    extra_roots: Vec<CertificateDer<'static>>,
+}
+
+impl Address {
+    /// Reads a connection string of libpq's two forms, and the PEM of a private authority.
+    ///
+    /// `verify-ca` and `verify-full` are taken as `require`: the chain and the name are always
+    /// verified. `sslrootcert` is dropped: Mozilla's roots and `DATABASE_CA_CERT` are what counts.
+    pub fn new(url: &str, ca_cert: Option<&str>) -> Configured<Self> {
+        let invalid = |variable, problem| config::Error {
+            part: Part::Database,
+            variable,
+            problem,
+        };
+        let mut config: Config = translate(url)
+            .parse()
+            .map_err(|_| invalid("DATABASE_URL", "is not a Postgres connection string"))?;
+        if config.get_hosts().is_empty() {
+            return Err(invalid("DATABASE_URL", "names no host"));
+        }
+        config
+            .application_name("clerk-sync")
+            .connect_timeout(CONNECT_TIMEOUT)
+            .keepalives_idle(Duration::from_secs(30))
+            .tcp_user_timeout(Duration::from_secs(10));
+        let extra_roots = CertificateDer::pem_slice_iter(ca_cert.unwrap_or_default().as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| invalid("DATABASE_CA_CERT", "is not a PEM certificate"))?;
+        if ca_cert.is_some() && extra_roots.is_empty() {
+            return Err(invalid("DATABASE_CA_CERT", "holds no PEM certificate"));
+        }
+        Ok(Self {
+            config,
+            extra_roots,
+        })
+    }
+
+    /// Opens a connection and leaves a task to drive it.
+    pub(super) async fn connect(&self) -> Result<Client, Error> {
+        let tls = MakeRustlsConnect::new(self.tls_config()?);
+        let connecting = self.config.connect(tls);
+        let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+            .await
+            .map_err(|_| Error::timed_out())??;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = chain(&error), "a database connection ended");
+            }
+        });
+        Ok(client)
+    }
+
+    fn tls_config(&self) -> Result<ClientConfig, Error> {
+        let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+        roots.add_parsable_certificates(self.extra_roots.iter().cloned());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(Error::unreadable)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(config)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Address")
+            .field("hosts", &self.config.get_hosts())
+            .finish_non_exhaustive()
+    }
+}
+
+fn translate(url: &str) -> String {
+    match url::Url::parse(url) {
+        Ok(url) if url.scheme().starts_with("postgres") => translate_url(url),
+        _ => translate_pairs(url),
+    }
+}
+
+fn translate_url(mut url: url::Url) -> String {
+    let pairs: Vec<(String, String)> = url
+        .query_pairs()
+        .filter_map(|(key, value)| translate_pair(&key, &value))
+        .collect();
+    url.set_query(None);
+    if !pairs.is_empty() {
+        url.query_pairs_mut().extend_pairs(pairs);
+    }
+    url.into()
+}
+
+fn translate_pairs(text: &str) -> String {
+    let pairs = text
+        .split_whitespace()
+        .filter_map(|pair| match pair.split_once('=') {
+            Some((key, value)) => {
+                translate_pair(key, value).map(|(key, value)| format!("{key}={value}"))
+            }
+            None => Some(pair.to_owned()),
+        });
+    pairs.collect::<Vec<_>>().join(" ")
+}
+
+fn translate_pair(key: &str, value: &str) -> Option<(String, String)> {
+    match (key, value) {
+        ("sslrootcert", _) => None,
+        ("sslmode", "verify-ca" | "verify-full") => Some((key.to_owned(), "require".to_owned())),
+        // Neither is known to the driver, and what they ask for is done anyhow.
+        ("sslmode", "allow") => Some((key.to_owned(), "prefer".to_owned())),
+        ("pgbouncer", _) => None,
+        _ => Some((key.to_owned(), value.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_driver_does_not_know_is_translated() {
+        let check = |given: &str, expected: &str| assert_eq!(translate(given), expected);
+        check(
+            "postgres://a:b@db.example/app?sslmode=verify-full&sslrootcert=system",
+            "postgres://a:b@db.example/app?sslmode=require",
+        );
+        check(
+            "postgresql://a@h/app?pgbouncer=true",
+            "postgresql://a@h/app",
+        );
+        check(
+            "host=h user=a sslmode=verify-ca",
+            "host=h user=a sslmode=require",
+        );
+    }
+
+    #[test]
+    fn a_bad_address_is_named_and_not_shown() {
+        let check = |url: &str, ca: Option<&str>, variable: &str| {
+            let error = Address::new(url, ca).unwrap_err();
+            assert_eq!(error.variable, variable);
+            assert!(!format!("{error:?}").contains("hush"));
+        };
+        check("mysql://u:hush@h/db", None, "DATABASE_URL");
+        check("postgres:///app?sslmode=hush", None, "DATABASE_URL");
+        check("user=hush", None, "DATABASE_URL");
+        check("postgres://u@h/db", Some("hush"), "DATABASE_CA_CERT");
+    }
+
+    #[test]
+    fn no_password_shows_in_debug() {
+        let address = Address::new("postgres://app:hush@db.example/app", None).unwrap();
+        assert!(!format!("{address:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,387 @@
+//! Users as they are shown: one, a page of them, and how many there are.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use super::{LIVE_ADMIN, Role, Row, decode};
+use crate::db::{Db, Error};
+use crate::ids::{ClerkUserId, UserId, UserRef};
+
+/// A user as every route shows them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    /// Ours.
+    pub id: Uuid,
+    /// Clerk's.
+    pub clerk_id: Option<ClerkUserId>,
+    email: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    name: Option<String>,
+    username: Option<String>,
+    image_url: Option<String>,
+    role: Role,
+    state: State,
+    clerk_sync: ClerkSync,
+    is_placeholder: bool,
+    builder_group_id: Option<String>,
+    created_at: Timestamp,
+    updated_at: Option<Timestamp>,
+    last_sign_in_at: Option<Timestamp>,
+    confirmed_at: Option<Timestamp>,
+}
+
+/// Whether the user may sign in, and why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// They may.
+    Active,
+    /// Not for a while: too many wrong passwords.
+    Locked,
+    /// An admin banned them in Clerk.
+    Banned,
+    /// Their directory took them away.
+    Deprovisioned,
+    /// They are gone.
+    Deleted,
+}
+
+/// Whether Clerk has the role that the row has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClerkSync {
+    /// It has.
+    Synced,
+    /// Not yet.
+    Pending,
+    /// Clerk refused it for good.
+    Dead,
+}
+
+/// Which users to show.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Part of the name, address or username, or a whole id.
+    pub search: Option<String>,
+    /// Only these.
+    pub role: Option<Role>,
+}
+
+/// In which order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Order {
+    /// The newest first.
+    #[default]
+    #[serde(rename = "-createdAt")]
+    Newest,
+    /// The oldest first.
+    #[serde(rename = "createdAt")]
+    Oldest,
+    /// By name.
+    #[serde(rename = "name")]
+    Name,
+    /// By name, backwards.
+    #[serde(rename = "-name")]
+    NameDescending,
+    /// By address.
+    #[serde(rename = "email")]
+    Email,
+    /// By address, backwards.
+    #[serde(rename = "-email")]
+    EmailDescending,
+    /// Who signed in last comes first.
+    #[serde(rename = "-lastSignInAt")]
+    LastSignIn,
+}
+
+/// One page of users.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The users, in order.
+    pub users: Vec<Shown>,
+    /// The key of the last one, if there are more.
+    pub next: Option<Place>,
+    /// How many match in all.
+    pub total: i64,
+}
+
+/// A place in the list: the last user of a page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The order that it belongs to.
+    pub order: Order,
+    key: String,
+    id: Uuid,
+}
+
+/// How many live users there are of each role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Statistics {
+    total_users: i64,
+    admin_count: i64,
+    instructor_count: i64,
+    student_count: i64,
+}
+
+/// The key of an order in SQL, its type, and whether it descends.
+struct Key {
+    expression: &'static str,
+    sql_type: &'static str,
+    descends: bool,
+}
+
+impl Order {
+    fn key(self) -> Key {
+        let name = "lower(coalesce(u.name, ''))";
+        let email = "lower(coalesce(u.email, ''))";
+        let sign_in = "coalesce(u.last_sign_in_at, '-infinity')";
+        let key = |expression, sql_type, descends| Key {
+            expression,
+            sql_type,
+            descends,
+        };
+        match self {
+            Self::Newest => key("u.created_at", "timestamptz", true),
+            Self::Oldest => key("u.created_at", "timestamptz", false),
+            Self::Name => key(name, "text", false),
+            Self::NameDescending => key(name, "text", true),
+            Self::Email => key(email, "text", false),
+            Self::EmailDescending => key(email, "text", true),
+            Self::LastSignIn => key(sign_in, "timestamptz", true),
+        }
+    }
+}
+
+/// Whether Clerk has the role of `u`: an open entry is on its way, the last one may be dead,
+/// and who has no account yet gets the role with it (R8).
+const CLERK_SYNC: &str = "
+    case
+        when u.clerk_id is null then 'pending'
+        else coalesce(
+            (
+                select case
+                    when o.dead_at is not null then 'dead'
+                    when o.completed_at is null then 'pending'
+                end
+                from outbox o
+                where o.user_id = u.id and o.kind = 'role'
+                order by o.id desc
+                limit 1
+            ),
+            'synced'
+        )
+    end";
+
+impl Db {
+    /// The user that a route names, as shown; deleted users too.
+    pub async fn shown_user(&self, user: &UserRef) -> Result<Option<Shown>, Error> {
+        let statement = format!(
+            "select to_jsonb(u) as row, to_jsonb({CLERK_SYNC}) as clerk_sync
+            from users u
+            where u.id = $1 or u.clerk_id = $2"
+        );
+        let (id, clerk_id) = match user {
+            UserRef::Row(UserId(id)) => (Some(id), None),
+            UserRef::Clerk(clerk_id) => (None, Some(clerk_id.as_str())),
+        };
+        let values: [(&(dyn ToSql + Sync), Type); 2] = [(&id, Type::UUID), (&clerk_id, Type::TEXT)];
+        let row = self
+            .run(async |client| client.query_typed_opt(&statement, &values).await)
+            .await?;
+        row.as_ref().map(shown).transpose()
+    }
+
+    /// A page of live users after a place, with the count of all that match: one round trip.
+    pub async fn list_users(
+        &self,
+        filter: &Filter,
+        order: Order,
+        after: Option<&Place>,
+        limit: i64,
+    ) -> Result<Page, Error> {
+        let Key {
+            expression,
+            sql_type,
+            descends,
+        } = order.key();
+        let (direction, beyond) = if descends {
+            ("desc", "<")
+        } else {
+            ("asc", ">")
+        };
+        let matches = "
+            u.deleted_at is null
+            and ($1::text is null or u.role = $1::user_role)
+            and (
+                $2::text is null or u.name ilike $2 or u.email ilike $2 or u.username ilike $2
+                or u.clerk_id = $3 or u.id::text = $3
+            )";
+        let page = format!(
+            "select
+                to_jsonb(u) as row, to_jsonb({CLERK_SYNC}) as clerk_sync,
+                ({expression})::text as key
+            from users u
+            where {matches}
+                and ($4::text is null or ({expression}, u.id) {beyond} ($4::{sql_type}, $5::uuid))
+            order by {expression} {direction}, u.id {direction}
+            limit $6"
+        );
+        let count = format!("select count(*) from users u where {matches}");
+        let role = filter.role.map(Role::as_str);
+        let pattern = filter.search.as_deref().map(contains);
+        let (key, id) = after.map(|place| (place.key.as_str(), place.id)).unzip();
+        // One more than asked for tells whether there is a next page.
+        let one_more = limit + 1;
+        let values: [(&(dyn ToSql + Sync), Type); 6] = [
+            (&role, Type::TEXT),
+            (&pattern, Type::TEXT),
+            (&filter.search, Type::TEXT),
+            (&key, Type::TEXT),
+            (&id, Type::UUID),
+            (&one_more, Type::INT8),
+        ];
+        let counted: [(&(dyn ToSql + Sync), Type); 3] = [
+            (&role, Type::TEXT),
+            (&pattern, Type::TEXT),
+            (&filter.search, Type::TEXT),
+        ];
+        let (rows, total) = self
+            .run(async |client| {
+                let (rows, total) = tokio::join!(
+                    biased;
+                    client.query_typed(&page, &values),
+                    client.query_typed_one(&count, &counted),
+                );
+                Ok((rows?, total?))
+            })
+            .await?;
+        let limit = usize::try_from(limit).map_err(Error::unreadable)?;
+        let next = match rows.get(..limit).and_then(<[_]>::last) {
+            Some(last) if rows.len() > limit => {
+                let row: Row = decode(last, "row")?;
+                Some(Place {
+                    order,
+                    key: last.try_get("key")?,
+                    id: row.id,
+                })
+            }
+            _ => None,
+        };
+        let users = rows
+            .iter()
+            .take(limit)
+            .map(shown)
+            .collect::<Result<_, _>>()?;
+        Ok(Page {
+            users,
+            next,
+            total: total.try_get(0)?,
+        })
+    }
+
+    /// The counts of live users, all of the same moment.
+    pub async fn user_statistics(&self) -> Result<Statistics, Error> {
+        let statement = "
+            select
+                count(*),
+                count(*) filter (where role = 'ADMIN'),
+                count(*) filter (where role = 'INSTRUCTOR'),
+                count(*) filter (where role = 'STUDENT')
+            from users
+            where deleted_at is null";
+        let row = self
+            .run(async |client| client.query_typed_one(statement, &[]).await)
+            .await?;
+        Ok(Statistics {
+            total_users: row.try_get(0)?,
+            admin_count: row.try_get(1)?,
+            instructor_count: row.try_get(2)?,
+            student_count: row.try_get(3)?,
+        })
+    }
+
+    /// How many users could act as an admin now.
+    pub async fn n_live_admins(&self) -> Result<i64, Error> {
+        let statement = format!("select count(*) from users u where {LIVE_ADMIN}");
+        let row = self
+            .run(async |client| client.query_typed_one(&statement, &[]).await)
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+}
+
+fn shown(row: &tokio_postgres::Row) -> Result<Shown, Error> {
+    Ok(Shown::new(decode(row, "row")?, decode(row, "clerk_sync")?))
+}
+
+/// The pattern for texts that contain `text`, whose own wildcards are plain characters.
+fn contains(text: &str) -> String {
+    let escaped = text
+        .replace('\\', r"\\")
+        .replace('%', r"\%")
+        .replace('_', r"\_");
+    format!("%{escaped}%")
+}
+
+impl Place {
+    /// The place as callers carry it: opaque, and safe in an address.
+    pub fn to_cursor(&self) -> String {
+        // A place is made of text and ids, which always have a JSON form.
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// The place that a caller brings back.
+    pub fn from_cursor(cursor: &str) -> Option<Self> {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()
+    }
+}
+
+impl Shown {
+    fn new(row: Row, clerk_sync: ClerkSync) -> Self {
+        Self {
+            state: State::of(&row),
+            id: row.id,
+            clerk_id: row.clerk_id,
+            email: row.email,
+            first_name: row.first_name,
+            last_name: row.last_name,
+            name: row.name,
+            username: row.username,
+            image_url: row.image_url,
+            role: row.role,
+            clerk_sync,
+            is_placeholder: row.is_placeholder,
+            builder_group_id: row.builder_group_id,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            last_sign_in_at: row.last_sign_in_at,
+            confirmed_at: row.confirmed_at,
+        }
+    }
+}
+
+impl State {
+    fn of(row: &Row) -> Self {
+        if row.deleted_at.is_some() {
+            return Self::Deleted;
+        }
+        if row.deprovisioned {
+            return Self::Deprovisioned;
+        }
+        if row.banned {
+            return Self::Banned;
+        }
+        if row.locked {
+            Self::Locked
+        } else {
+            Self::Active
+        }
+    }
+}

@@ -1,0 +1,154 @@
+-- Writes rows together with their inbox row, audit row and outbox entry, or none of these.
+-- Answers with the places of what was written: the rest had changed since it was read.
+with input as materialized (
+    select
+        t.n,
+        nullif(t.w -> 'inbox', 'null') as inbox,
+        nullif(t.w -> 'row', 'null') as new,
+        (t.w -> 'row' ->> 'id')::uuid as id,
+        t.w -> 'row' ->> 'row_version' as row_version,
+        t.w ->> 'confirms' as confirms,
+        (t.w ->> 'touches')::boolean as touches,
+        nullif(t.w -> 'role_change', 'null') as role_change,
+        nullif(t.w -> 'push', 'null') as push,
+        (t.w ->> 'settles')::boolean as settles
+    from jsonb_array_elements($1::jsonb) with ordinality as t (w, n)
+),
+-- Rows that are still as they were read, locked in one order so that two batches cannot deadlock.
+kept as materialized (
+    select i.n
+    from input i
+    join users u on u.id = i.id
+    where u.xmin::text = i.row_version
+    order by u.id
+    for update of u
+),
+created as (
+    insert into users (
+        id, clerk_id, email, email_verified, first_name, last_name, username, image_url,
+        external_id, role, clerk_role, role_owned_by_directory, public_metadata, banned, locked,
+        deprovisioned, is_placeholder, last_sign_in_at, clerk_version, refetch_at, created_at,
+        confirmed_at, deleted_at
+    )
+    select
+        r.id, r.clerk_id, r.email, r.email_verified, r.first_name, r.last_name, r.username,
+        r.image_url, r.external_id, r.role, r.clerk_role, r.role_owned_by_directory,
+        r.public_metadata, r.banned, r.locked, r.deprovisioned, r.is_placeholder,
+        r.last_sign_in_at, r.clerk_version, r.refetch_at, r.created_at,
+        case i.confirms
+            when 'now' then now()
+            when 'as_of_version' then least(now(), to_timestamp(r.clerk_version / 1000.0))
+        end,
+        r.deleted_at
+    from input i
+    cross join jsonb_populate_record(null::users, i.new) r
+    where i.new is not null and i.row_version is null
+    on conflict (clerk_id) do nothing
+    returning id
+),
+held as (
+    select n from kept
+    union all
+    select i.n from input i join created c using (id)
+    union all
+    select i.n from input i where i.new is null
+),
+-- Once (R7): the first transaction that takes the delivery in is the one that has its effects.
+taken as (
+    insert into inbox (
+        svix_id, event_type, object_id, instance_id, event_at, outcome, rule, detail, payload,
+        last_error, applied_at
+    )
+    select
+        b.svix_id, b.event_type, b.object_id, b.instance_id, b.event_at, b.outcome, b.rule,
+        b.detail, b.payload, b.last_error,
+        case when b.outcome = 'applied' then now() end
+    from held h
+    join input i using (n)
+    cross join jsonb_populate_record(null::inbox, i.inbox) b
+    where i.inbox is not null
+    on conflict (svix_id) do nothing
+    returning svix_id
+),
+live as materialized (
+    select i.*
+    from held h
+    join input i using (n)
+    where i.inbox is null or i.inbox ->> 'svix_id' in (select t.svix_id from taken t)
+),
+updated as (
+    update users u
+    set
+        clerk_id = r.clerk_id,
+        email = r.email,
+        email_verified = r.email_verified,
+        first_name = r.first_name,
+        last_name = r.last_name,
+        username = r.username,
+        image_url = r.image_url,
+        external_id = r.external_id,
+        role = r.role,
+        clerk_role = r.clerk_role,
+        role_owned_by_directory = r.role_owned_by_directory,
+        public_metadata = r.public_metadata,
+        banned = r.banned,
+        locked = r.locked,
+        deprovisioned = r.deprovisioned,
+        is_placeholder = r.is_placeholder,
+        last_sign_in_at = r.last_sign_in_at,
+        clerk_version = r.clerk_version,
+        refetch_at = r.refetch_at,
+        n_refetches = r.n_refetches,
+        confirmed_at = case l.confirms
+            when 'now' then now()
+            when 'as_of_version' then greatest(
+                u.confirmed_at, least(now(), to_timestamp(r.clerk_version / 1000.0))
+            )
+            else u.confirmed_at
+        end,
+        updated_at = case when l.touches then now() else u.updated_at end,
+        deleted_at = r.deleted_at
+    from live l
+    cross join jsonb_populate_record(null::users, l.new) r
+    where l.row_version is not null and u.id = l.id
+),
+audited as (
+    insert into role_changes (user_id, old_role, new_role, actor, source, svix_id, request_id)
+    select
+        l.id, c.old_role, c.new_role, c.actor, c.source, c.svix_id, c.request_id
+    from live l
+    cross join jsonb_populate_record(null::role_changes, l.role_change) c
+    where l.role_change is not null
+),
+opened as (
+    insert into outbox (kind, user_id, payload)
+    select 'role', l.id, jsonb_build_object('role', l.new ->> 'role')
+    from live l
+    where l.push ->> 'action' = 'open'
+    on conflict (user_id) where kind = 'role' and completed_at is null and dead_at is null
+    do nothing
+),
+closed as (
+    update outbox o
+    set
+        completed_at = now(),
+        leased_until = null,
+        last_error = case when l.push ->> 'action' = 'cancel' then 'superseded in Clerk' end
+    from live l
+    where l.push ->> 'action' in ('complete', 'cancel')
+        and o.id = (l.push ->> 'id')::bigint
+        and o.generation = (l.push ->> 'generation')::integer
+        and o.completed_at is null
+        and o.dead_at is null
+),
+-- A re-read object settles what waited for it (R2).
+settled as (
+    update inbox b
+    set outcome = 'applied', applied_at = now(), payload = null
+    from live l
+    where l.settles
+        and b.object_id = l.new ->> 'clerk_id'
+        and b.outcome = 'parked'
+        and b.rule = 'R2'
+)
+select l.n from live l order by l.n
