@@ -1,0 +1,192 @@
+use serde_json::json;
+
+use super::*;
+use crate::db::outbox::Push;
+
+const VERSION: i64 = 1_700_000_000_000;
+
+fn user(patch: Value) -> clerk::User {
+    let mut user = json!({
+        "id": "user_ada",
+        "first_name": "Ada",
+        "primary_email_address_id": "idn_2",
+        "email_addresses": [
+            { "id": "idn_1", "email_address": "old@example.com", "verification": { "status": "verified" } },
+            { "id": "idn_2", "email_address": "ada@example.com", "verification": { "status": "verified" } },
+        ],
+        "public_metadata": { "role": "STUDENT", "n": 1 },
+        "created_at": VERSION,
+        "updated_at": VERSION,
+    });
+    for (key, value) in patch.as_object().unwrap() {
+        user[key] = value.clone();
+    }
+    serde_json::from_value(user).unwrap()
+}
+
+fn known(row: Row) -> Current {
+    Current {
+        is_recorded: false,
+        row: Some(Row {
+            row_version: Some("1".to_owned()),
+            ..row
+        }),
+        push: None,
+    }
+}
+
+fn nothing() -> Current {
+    Current {
+        is_recorded: false,
+        row: None,
+        push: None,
+    }
+}
+
+fn row() -> Row {
+    merge(&nothing(), &user(json!({})), Origin::Event).row
+}
+
+#[test]
+fn an_unknown_user_becomes_a_row() {
+    let merged = merge(&nothing(), &user(json!({})), Origin::Event);
+    assert_eq!(merged.verdict, Verdict::Applied);
+    assert_eq!(merged.row.clerk_version, VERSION);
+    assert_eq!(merged.row.email.as_deref(), Some("ada@example.com"));
+    assert_eq!(merged.row.created_at.as_millisecond(), VERSION);
+    assert!(!merged.row.is_placeholder);
+}
+
+#[test]
+fn versions_decide() {
+    let check = |offset: i64, patch: Value, origin: Origin, expected: Verdict| {
+        let mut seen = user(patch);
+        seen.updated_at = Some(VERSION + offset);
+        let merged = merge(&known(row()), &seen, origin);
+        assert_eq!(merged.verdict, expected, "{offset} {origin:?}");
+        let is_written = expected == Verdict::Applied;
+        let name = if is_written { "Grace" } else { "Ada" };
+        if seen.first_name.as_deref() == Some("Grace") {
+            assert_eq!(
+                merged.row.first_name.as_deref(),
+                Some(name),
+                "{offset} {origin:?}"
+            );
+        }
+    };
+    let renamed = || json!({ "first_name": "Grace" });
+    for origin in [Origin::Event, Origin::Answer, Origin::Read] {
+        check(1, renamed(), origin, Verdict::Applied);
+        check(-1, renamed(), origin, Verdict::Stale);
+        check(0, json!({}), origin, Verdict::Unchanged);
+    }
+    // Equal and different: nobody guesses, and Clerk's word is final.
+    check(0, renamed(), Origin::Event, Verdict::Doubtful);
+    check(0, renamed(), Origin::Answer, Verdict::Doubtful);
+    check(0, renamed(), Origin::Read, Verdict::Applied);
+}
+
+#[test]
+fn a_tombstone_is_final() {
+    let deleted_at = Some(Timestamp::now());
+    let seen = user(json!({ "updated_at": VERSION + 1_000_000 }));
+    for origin in [Origin::Event, Origin::Answer, Origin::Read] {
+        let merged = merge(
+            &known(Row {
+                deleted_at,
+                ..row()
+            }),
+            &seen,
+            origin,
+        );
+        assert_eq!((merged.verdict, merged.rule), (Verdict::Stale, "R3"));
+        assert_eq!(merged.row.deleted_at, deleted_at);
+    }
+}
+
+#[test]
+fn the_end_of_a_user_never_seen_is_remembered() {
+    let id: ClerkUserId = "user_ada".parse().unwrap();
+    let merged = bury(&nothing(), &id, Timestamp::now());
+    assert!(merged.row.deleted_at.is_some() && merged.row.is_placeholder);
+    assert_eq!(merged.row.clerk_id, Some(id));
+}
+
+#[test]
+fn the_end_of_a_user_cancels_what_is_owed() {
+    let push = Push {
+        id: 3,
+        generation: 1,
+        created_at: Timestamp::now(),
+        sent_role: None,
+    };
+    let current = Current {
+        push: Some(push),
+        ..known(row())
+    };
+    let merged = bury(&current, &"user_ada".parse().unwrap(), Timestamp::now());
+    assert_eq!(
+        merged.push,
+        Some(PushChange::Cancel {
+            id: 3,
+            generation: 1
+        })
+    );
+}
+
+#[test]
+fn an_adopted_row_keeps_its_role_unless_clerk_has_one() {
+    let unlinked = Row {
+        clerk_id: None,
+        clerk_version: 0,
+        clerk_role: None,
+        role: Role::Instructor,
+        ..row()
+    };
+    let silent = user(json!({ "public_metadata": {} }));
+    let merged = merge(&known(unlinked.clone()), &silent, Origin::Event);
+    assert_eq!((merged.rule, merged.row.role), ("R5", Role::Instructor));
+    assert_eq!(merged.push, Some(PushChange::Open));
+    let outspoken = user(json!({ "public_metadata": { "role": "ADMIN" } }));
+    assert_eq!(
+        merge(&known(unlinked), &outspoken, Origin::Event).row.role,
+        Role::Admin
+    );
+}
+
+#[test]
+fn what_postgres_writes_in_its_own_way_is_the_same() {
+    let seen = user(json!({ "public_metadata": { "role": "STUDENT", "n": 1.0 } }));
+    let merged = merge(&known(row()), &seen, Origin::Event);
+    assert_eq!(merged.verdict, Verdict::Unchanged);
+}
+
+#[test]
+fn no_nul_reaches_postgres() {
+    let seen = user(json!({
+        "first_name": "A\u{0}da",
+        "public_metadata": { "k\u{0}": ["\u{0}"], "role": "x\u{0}" },
+    }));
+    let row = merge(&nothing(), &seen, Origin::Answer).row;
+    let text = serde_json::to_string(&row).unwrap();
+    assert!(!text.contains("\\u0000"), "{text}");
+}
+
+#[test]
+fn a_newer_object_settles_a_doubt() {
+    let flagged = Row {
+        refetch_at: Some(Timestamp::now()),
+        n_refetches: 4,
+        ..row()
+    };
+    let seen = user(json!({ "updated_at": VERSION + 1 }));
+    let merged = merge(&known(flagged.clone()), &seen, Origin::Event);
+    assert_eq!((merged.row.refetch_at, merged.row.n_refetches), (None, 0));
+    let stale = user(json!({ "updated_at": VERSION - 1 }));
+    assert!(
+        merge(&known(flagged), &stale, Origin::Event)
+            .row
+            .refetch_at
+            .is_some()
+    );
+}
