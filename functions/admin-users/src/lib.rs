@@ -1,0 +1,246 @@
+//! `GET /api/admin/…`: lists, searches and counts users, and shows who changed which role.
+//!
+//! Reads only.
+
+use ::http::Method;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use shared::config::{Configured, Settings};
+use shared::db::role_changes::{self, Source};
+use shared::db::users::{Filter, Order, Place, Shown, UnknownRole};
+use shared::db::{Db, Role, inbox};
+use shared::http::{Request, Response};
+use shared::ids::UserRef;
+use shared::{Error, Result, auth, clerk, config, http, sync};
+
+/// How many rows a page has when the caller does not say.
+const DEFAULT_LIMIT: u32 = 50;
+/// The most rows that a page may have.
+const MAX_LIMIT: u32 = 500;
+/// How much of its history a user is shown with.
+const N_HISTORY: i64 = 20;
+
+/// All that this function may touch.
+#[derive(Debug)]
+pub struct App {
+    /// Knows session tokens.
+    pub auth: Configured<auth::Verifier>,
+    /// Holds the rows.
+    pub db: Configured<Db>,
+    /// Confirms that the caller is still an admin.
+    pub clerk: Configured<clerk::Client>,
+    /// For how long an admin counts as confirmed.
+    pub freshness_seconds: Configured<u32>,
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    search: Option<String>,
+    role: Option<String>,
+    sort: Option<Order>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RoleChangesQuery {
+    user_id: Option<String>,
+    actor: Option<String>,
+    since: Option<Timestamp>,
+    cursor: Option<i64>,
+    limit: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct NoQuery {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UserPage {
+    users: Vec<Shown>,
+    next_cursor: Option<String>,
+    total: i64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OneUser {
+    user: Shown,
+    role_changes: Vec<role_changes::Shown>,
+    events: Vec<inbox::Shown>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RoleChangesPage {
+    role_changes: Vec<role_changes::Shown>,
+    next_cursor: Option<i64>,
+}
+
+impl App {
+    /// Reads the settings once, at cold start.
+    pub fn new(settings: &Settings) -> Self {
+        let app = Self {
+            auth: auth::Verifier::from_settings(settings),
+            db: Db::from_settings(settings),
+            clerk: clerk::Client::from_settings(settings),
+            freshness_seconds: settings.number("ADMIN_FRESHNESS_SECONDS", 300),
+        };
+        let errors = [
+            app.auth.as_ref().err(),
+            app.db.as_ref().err(),
+            app.clerk.as_ref().err(),
+        ];
+        errors.into_iter().flatten().for_each(config::Error::log);
+        app
+    }
+}
+
+/// Answers one question of an admin.
+pub async fn handle(app: &App, request: Request) -> Result<Response> {
+    let rest = http::route(&request, "admin-users", "/api/admin")?;
+    let allow = match rest.as_slice() {
+        ["users"] | ["users", _] => "GET, PATCH",
+        ["statistics" | "role-changes"] => "GET",
+        _ => return Err(Error::NO_SUCH_ROUTE),
+    };
+    if request.method != Method::GET {
+        return Err(Error::MethodNotAllowed { allow });
+    }
+    let db = require_admin(app, &request).await?;
+    match rest.as_slice() {
+        ["users"] => list_users(db, &request).await,
+        ["users", user_id] => show_user(db, user_id, &request).await,
+        ["statistics"] => show_statistics(db, &request).await,
+        _ => list_role_changes(db, &request).await,
+    }
+}
+
+/// The database, for an admin only.
+async fn require_admin<'a>(app: &'a App, request: &Request) -> Result<&'a Db> {
+    let auth = app.auth.as_ref().map_err(Clone::clone)?;
+    let caller = auth.verify(http::token(request)?).await?;
+    let db = app.db.as_ref().map_err(Clone::clone)?;
+    let freshness = app.freshness_seconds.clone()?;
+    let asking = sync::Asking {
+        source: Source::Api,
+        clerk_id: caller.user_id,
+        request_id: request.id.clone(),
+    };
+    sync::require_admin(&app.clerk, db, asking, freshness, request.deadline).await?;
+    Ok(db)
+}
+
+async fn list_users(db: &Db, request: &Request) -> Result<Response> {
+    let query: ListQuery = http::query(request)?;
+    let limit = parse_limit(query.limit)?;
+    let role = query.role.as_deref().map(parse_role).transpose()?;
+    let place = query.cursor.as_deref().map(parse_cursor).transpose()?;
+    let order = query
+        .sort
+        .or(place.as_ref().map(|place| place.order))
+        .unwrap_or_default();
+    if place.as_ref().is_some_and(|place| place.order != order) {
+        return Err(invalid(
+            "cursor",
+            "The cursor belongs to another sort order.",
+        ));
+    }
+    let filter = Filter {
+        search: query.search.filter(|text| !text.is_empty()),
+        role,
+    };
+    let page = db.list_users(&filter, order, place.as_ref(), limit).await?;
+    let next_cursor = page.next.as_ref().map(Place::to_cursor);
+    http::ok(&UserPage {
+        users: page.users,
+        next_cursor,
+        total: page.total,
+    })
+}
+
+async fn show_user(db: &Db, user_id: &str, request: &Request) -> Result<Response> {
+    let NoQuery {} = http::query(request)?;
+    let user: UserRef = user_id.parse().map_err(|_| {
+        invalid(
+            "userId",
+            "A user is named by the UUID of the row or by the Clerk id (user_…).",
+        )
+    })?;
+    let user = db.shown_user(&user).await?.ok_or(Error::NO_SUCH_USER)?;
+    let filter = role_changes::Filter {
+        user_id: Some(user.id),
+        ..Default::default()
+    };
+    let role_changes = db.role_changes(&filter, N_HISTORY).await?;
+    let events = match &user.clerk_id {
+        Some(clerk_id) => db.deliveries_about(clerk_id.as_str(), N_HISTORY).await?,
+        None => Vec::new(),
+    };
+    http::ok(&OneUser {
+        user,
+        role_changes,
+        events,
+    })
+}
+
+async fn show_statistics(db: &Db, request: &Request) -> Result<Response> {
+    let NoQuery {} = http::query(request)?;
+    http::ok(&db.user_statistics().await?)
+}
+
+async fn list_role_changes(db: &Db, request: &Request) -> Result<Response> {
+    let query: RoleChangesQuery = http::query(request)?;
+    let limit = parse_limit(query.limit)?;
+    let user_id = match query.user_id.as_deref() {
+        Some(text) => {
+            let user: UserRef = text
+                .parse()
+                .map_err(|_| invalid("userId", "userId takes a UUID or a Clerk id (user_…)."))?;
+            Some(db.user(&user).await?.ok_or(Error::NO_SUCH_USER)?.id)
+        }
+        None => None,
+    };
+    let filter = role_changes::Filter {
+        user_id,
+        actor: query.actor,
+        since: query.since,
+        before: query.cursor,
+    };
+    let mut role_changes = db.role_changes(&filter, limit + 1).await?;
+    let has_more = i64::try_from(role_changes.len()).is_ok_and(|n_rows| n_rows > limit);
+    if has_more {
+        role_changes.pop();
+    }
+    let next_cursor = role_changes
+        .last()
+        .filter(|_| has_more)
+        .map(|change| change.id);
+    http::ok(&RoleChangesPage {
+        role_changes,
+        next_cursor,
+    })
+}
+
+fn parse_limit(limit: Option<u32>) -> Result<i64> {
+    match limit.unwrap_or(DEFAULT_LIMIT) {
+        limit @ 1..=MAX_LIMIT => Ok(i64::from(limit)),
+        _ => Err(invalid("limit", &format!("limit takes 1 to {MAX_LIMIT}."))),
+    }
+}
+
+fn parse_role(text: &str) -> Result<Role> {
+    text.parse().map_err(|error: UnknownRole| {
+        Error::unprocessable("invalid_role", error.to_string(), "role")
+    })
+}
+
+fn parse_cursor(text: &str) -> Result<Place> {
+    Place::from_cursor(text)
+        .ok_or_else(|| invalid("cursor", "The cursor is not one that this list gave out."))
+}
+
+fn invalid(field: &str, message: &str) -> Error {
+    Error::unprocessable("invalid_query", message, field)
+}

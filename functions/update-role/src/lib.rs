@@ -1,0 +1,208 @@
+//! `PATCH /api/admin/users/{userId}` and `PATCH /api/admin/users`: sets roles.
+
+use ::http::Method;
+use serde::{Deserialize, Serialize};
+use shared::config::{Configured, Settings};
+use shared::db::role_changes::Source;
+use shared::db::users::{ClerkSync, Shown, UnknownRole};
+use shared::db::{Db, Role};
+use shared::http::{Request, Response};
+use shared::ids::UserRef;
+use shared::{Error, Result, auth, clerk, config, http, sync};
+
+/// The most users whose role is set at once.
+const MAX_USERS: usize = 500;
+
+/// All that this function may touch.
+#[derive(Debug)]
+pub struct App {
+    /// Knows session tokens.
+    pub auth: Configured<auth::Verifier>,
+    /// Holds the roles.
+    pub db: Configured<Db>,
+    /// Is told of the roles.
+    pub clerk: Configured<clerk::Client>,
+    /// For how long an admin counts as confirmed.
+    pub freshness_seconds: Configured<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct One {
+    role: String,
+    expected_role: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Many {
+    user_ids: Vec<String>,
+    role: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OneSet {
+    success: bool,
+    user: Shown,
+    clerk_sync: ClerkSync,
+}
+
+#[derive(Serialize)]
+struct ManySet {
+    results: Vec<ResultOfOne>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResultOfOne {
+    user_id: String,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clerk_sync: Option<ClerkSync>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl App {
+    /// Reads the settings once, at cold start.
+    pub fn new(settings: &Settings) -> Self {
+        let app = Self {
+            auth: auth::Verifier::from_settings(settings),
+            db: Db::from_settings(settings),
+            clerk: clerk::Client::from_settings(settings),
+            freshness_seconds: settings.number("ADMIN_FRESHNESS_SECONDS", 300),
+        };
+        let errors = [
+            app.auth.as_ref().err(),
+            app.db.as_ref().err(),
+            app.clerk.as_ref().err(),
+        ];
+        errors.into_iter().flatten().for_each(config::Error::log);
+        app
+    }
+}
+
+/// Sets the role of one user, or of many.
+pub async fn handle(app: &App, request: Request) -> Result<Response> {
+    let rest = http::route(&request, "update-role", "/api/admin/users")?;
+    if request.method != Method::PATCH {
+        return Err(Error::MethodNotAllowed {
+            allow: "GET, PATCH",
+        });
+    }
+    let admin = require_admin(app, &request).await?;
+    match rest.as_slice() {
+        [] => set_many(app, &admin, &request).await,
+        [user_id] => set_one(app, &admin, user_id, &request).await,
+        _ => Err(Error::NO_SUCH_ROUTE),
+    }
+}
+
+async fn require_admin(app: &App, request: &Request) -> Result<sync::Admin> {
+    let auth = app.auth.as_ref().map_err(Clone::clone)?;
+    let caller = auth.verify(http::token(request)?).await?;
+    let db = app.db.as_ref().map_err(Clone::clone)?;
+    let freshness = app.freshness_seconds.clone()?;
+    let asking = sync::Asking {
+        source: source(&caller),
+        clerk_id: caller.user_id,
+        request_id: request.id.clone(),
+    };
+    sync::require_admin(&app.clerk, db, asking, freshness, request.deadline).await
+}
+
+/// Browsers say where they come from (`azp`), programs do not.
+fn source(caller: &auth::Caller) -> Source {
+    if caller.authorized_party.is_some() {
+        Source::AdminPanel
+    } else {
+        Source::Api
+    }
+}
+
+async fn set_one(
+    app: &App,
+    admin: &sync::Admin,
+    user_id: &str,
+    request: &Request,
+) -> Result<Response> {
+    let input: One = http::json(request)?;
+    let user = parse_user(user_id)?;
+    let role = parse_role(&input.role, "role")?;
+    let expected = input
+        .expected_role
+        .as_deref()
+        .map(|role| parse_role(role, "expectedRole"))
+        .transpose()?;
+    let clerk = app.clerk.as_ref().map_err(Clone::clone)?;
+    let db = app.db.as_ref().map_err(Clone::clone)?;
+    let set = sync::set_role(clerk, db, admin, &user, role, expected, request.deadline).await?;
+    let sync::RoleSet { user, clerk_sync } = set;
+    http::ok(&OneSet {
+        success: true,
+        user,
+        clerk_sync,
+    })
+}
+
+async fn set_many(app: &App, admin: &sync::Admin, request: &Request) -> Result<Response> {
+    let input: Many = http::json(request)?;
+    let role = parse_role(&input.role, "role")?;
+    if input.user_ids.is_empty() || input.user_ids.len() > MAX_USERS {
+        let message = format!("userIds takes 1 to {MAX_USERS} ids.");
+        return Err(Error::unprocessable("invalid_body", message, "userIds"));
+    }
+    let clerk = app.clerk.as_ref().map_err(Clone::clone)?;
+    let db = app.db.as_ref().map_err(Clone::clone)?;
+    // An id that cannot be one is refused alone, not with all the others.
+    let parsed: Vec<Option<UserRef>> = input.user_ids.iter().map(|id| id.parse().ok()).collect();
+    let users: Vec<UserRef> = parsed.iter().flatten().cloned().collect();
+    let set = sync::set_roles(clerk, db, admin, &users, role, request.deadline).await?;
+    let mut set = set.into_iter();
+    let result = |(user_id, parsed): (String, Option<UserRef>)| {
+        let result = parsed
+            .and_then(|_| set.next())
+            .unwrap_or_else(|| Err(invalid_user_id()));
+        result_of_one(user_id, result)
+    };
+    http::ok(&ManySet {
+        results: input.user_ids.into_iter().zip(parsed).map(result).collect(),
+    })
+}
+
+fn result_of_one(user_id: String, result: sync::RoleResult) -> ResultOfOne {
+    match result {
+        Ok(clerk_sync) => ResultOfOne {
+            user_id,
+            ok: true,
+            clerk_sync: Some(clerk_sync),
+            code: None,
+            error: None,
+        },
+        Err(error) => ResultOfOne {
+            user_id,
+            ok: false,
+            clerk_sync: None,
+            code: Some(error.status_and_code().1),
+            error: Some(error.to_string()),
+        },
+    }
+}
+
+fn parse_user(text: &str) -> Result<UserRef> {
+    text.parse().map_err(|_| invalid_user_id())
+}
+
+fn invalid_user_id() -> Error {
+    let message = "A user is named by the UUID of the row or by the Clerk id (user_…).";
+    Error::unprocessable("invalid_user_id", message, "userId")
+}
+
+fn parse_role(text: &str, field: &str) -> Result<Role> {
+    text.parse().map_err(|error: UnknownRole| {
+        Error::unprocessable("invalid_role", error.to_string(), field)
+    })
+}

@@ -1,0 +1,13 @@
+//! Starts `update-role`; the work is in `lib.rs`.
+
+use shared::config::Settings;
+use shared::{http, telemetry};
+use update_role::{App, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), http::RuntimeError> {
+    let settings = Settings::from_env();
+    telemetry::init(&settings);
+    let app = App::new(&settings);
+    http::serve(|request| handle(&app, request)).await
+}
