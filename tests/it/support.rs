@@ -1,0 +1,7 @@
+//! What the tests stand on: a database of their own, Clerk, and the functions in this process.
+
+pub(crate) mod app;
+pub(crate) mod database;
+pub(crate) mod gateway;
+
+pub(crate) use app::TestApp;

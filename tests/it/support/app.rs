@@ -1,0 +1,294 @@
+//! The functions in this process, between a real database and the emulator.
+
+use std::time::{Duration, Instant};
+
+use clerk_emulator::{Emulator, Message, Options};
+use serde_json::{Value, json};
+use shared::config::Settings;
+use shared::{http, telemetry};
+use tokio_postgres::Client;
+
+use super::database::Database;
+use super::gateway::{Answer, Call};
+
+/// Everything that a test needs, and nothing that another test can see.
+pub(crate) struct TestApp {
+    pub(crate) clerk: Emulator,
+    pub(crate) database: Database,
+    pub(crate) sql: Client,
+    pub(crate) webhook: clerk_webhook::App,
+    pub(crate) update_role: update_role::App,
+    pub(crate) admin_users: admin_users::App,
+    pub(crate) reconcile: reconcile::App,
+}
+
+impl TestApp {
+    pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With other settings than the usual ones; an empty value takes a setting away.
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
+        let database = Database::new().await;
+        let url = database.url.clone();
+        Self::at(database, &url, settings).await
+    }
+
+    /// With the functions behind another address of the database.
+    pub(crate) async fn at(database: Database, url: &str, settings: &[(&str, &str)]) -> Self {
+        let clerk = Emulator::start(Options::default())
+            .await
+            .expect("the emulator starts");
+        let settings = settings_of(&clerk, url, settings);
+        telemetry::init(&settings);
+        Self {
+            sql: database.connect().await,
+            database,
+            webhook: clerk_webhook::App::new(&settings),
+            update_role: update_role::App::new(&settings),
+            admin_users: admin_users::App::new(&settings),
+            reconcile: reconcile::App::new(&settings),
+            clerk,
+        }
+    }
+
+    /// A user in Clerk and, by webhook, here; returns the Clerk id.
+    pub(crate) async fn user(&self, name: &str, role: Option<&str>) -> String {
+        let metadata = role.map_or(json!({}), |role| json!({ "role": role }));
+        let user = self.clerk.create_user(json!({
+            "email": format!("{name}@example.com"),
+            "first_name": name,
+            "public_metadata": metadata,
+        }));
+        self.deliver_all().await;
+        user["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Somebody who may do everything; returns the Clerk id.
+    pub(crate) async fn admin(&self, name: &str) -> String {
+        self.user(name, Some("ADMIN")).await
+    }
+
+    /// Delivers all messages that Clerk holds, in order; each must be taken in.
+    pub(crate) async fn deliver_all(&self) -> Vec<Value> {
+        let mut outcomes = Vec::new();
+        for message in self.clerk.take_messages() {
+            let answer = self.deliver(&message).await;
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            outcomes.push(answer.body["outcome"].clone());
+        }
+        outcomes
+    }
+
+    /// One delivery.
+    pub(crate) async fn deliver(&self, message: &Message) -> Answer {
+        self.deliver_body(&message.body, self.clerk.sign(message))
+            .await
+    }
+
+    /// A body of the test's own, signed as Clerk would.
+    pub(crate) async fn deliver_event(&self, svix_id: &str, event: &Value) -> Answer {
+        let body = event.to_string();
+        let now = Emulator::real_ms() / 1000;
+        let headers = self.clerk.sign_body(svix_id, now, body.as_bytes());
+        self.deliver_body(&body, headers).await
+    }
+
+    pub(crate) async fn deliver_body(&self, body: &str, headers: Vec<(String, String)>) -> Answer {
+        let call = Call::new("POST", "/api/webhooks/clerk")
+            .headers(headers)
+            .header("content-type", "application/json")
+            .body(body);
+        self.call_webhook(&call).await
+    }
+
+    pub(crate) async fn call_webhook(&self, call: &Call) -> Answer {
+        let handler = |request| clerk_webhook::handle(&self.webhook, request);
+        Answer::read(&http::answer(call.event(), &handler).await)
+    }
+
+    pub(crate) async fn call_update_role(&self, call: &Call) -> Answer {
+        let handler = |request| update_role::handle(&self.update_role, request);
+        Answer::read(&http::answer(call.event(), &handler).await)
+    }
+
+    pub(crate) async fn call_admin_users(&self, call: &Call) -> Answer {
+        let handler = |request| admin_users::handle(&self.admin_users, request);
+        Answer::read(&http::answer(call.event(), &handler).await)
+    }
+
+    /// An admin sets a role.
+    pub(crate) async fn set_role(&self, admin: &str, user: &str, body: Value) -> Answer {
+        let call = Call::new("PATCH", &format!("/api/admin/users/{user}"))
+            .token(&self.clerk.session_token(admin))
+            .json(&body);
+        self.call_update_role(&call).await
+    }
+
+    /// An admin asks something.
+    pub(crate) async fn get(&self, admin: &str, path: &str) -> Answer {
+        let token = self.clerk.session_token(admin);
+        self.call_admin_users(&Call::new("GET", path).token(&token))
+            .await
+    }
+
+    /// One tick of `reconcile`.
+    pub(crate) async fn reconcile(&self) -> shared::sync::Report {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        reconcile::run(&self.reconcile, deadline)
+            .await
+            .expect("the tick ends well")
+    }
+
+    /// What failed may be tried again at once.
+    pub(crate) async fn forget_waits(&self) {
+        self.execute(
+            "update outbox set next_attempt_at = now(), leased_until = null
+            where completed_at is null and dead_at is null",
+        )
+        .await;
+        self.execute("update users set refetch_at = now() where refetch_at is not null")
+            .await;
+    }
+
+    /// The role of the row, by Clerk id.
+    pub(crate) async fn role(&self, clerk_id: &str) -> String {
+        self.one("select role::text from users where clerk_id = $1", clerk_id)
+            .await
+    }
+
+    /// The role in Clerk; empty if there is none.
+    pub(crate) fn clerk_role(&self, clerk_id: &str) -> String {
+        let user = self.clerk.user(clerk_id).expect("the user is in Clerk");
+        user["public_metadata"]["role"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// The row as JSON.
+    pub(crate) async fn row(&self, clerk_id: &str) -> Value {
+        let rows = self
+            .sql
+            .query(
+                "select to_jsonb(u) from users u where clerk_id = $1",
+                &[&clerk_id],
+            )
+            .await
+            .unwrap();
+        rows.first().map_or(Value::Null, |row| row.get(0))
+    }
+
+    /// The inbox row as JSON.
+    pub(crate) async fn inbox(&self, svix_id: &str) -> Value {
+        let rows = self
+            .sql
+            .query(
+                "select to_jsonb(b) from inbox b where svix_id = $1",
+                &[&svix_id],
+            )
+            .await
+            .unwrap();
+        rows.first().map_or(Value::Null, |row| row.get(0))
+    }
+
+    /// One text of the row of a user.
+    pub(crate) async fn one(&self, statement: &str, clerk_id: &str) -> String {
+        self.sql
+            .query_one(statement, &[&clerk_id])
+            .await
+            .expect("one row")
+            .get(0)
+    }
+
+    pub(crate) async fn count(&self, from: &str) -> i64 {
+        self.sql
+            .query_one(&format!("select count(*) from {from}"), &[])
+            .await
+            .unwrap()
+            .get(0)
+    }
+
+    pub(crate) async fn execute(&self, statement: &str) {
+        self.sql.batch_execute(statement).await.unwrap();
+    }
+
+    /// Everything is done and both sides are equal; then the database goes.
+    pub(crate) async fn finish(self) {
+        self.settle().await;
+        self.assert_equal().await;
+        self.database.remove().await;
+    }
+
+    /// Delivers what is left in both directions until nothing is.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..10 {
+            self.deliver_all().await;
+            self.forget_waits().await;
+            self.reconcile().await;
+            let n_owed = self
+                .count("outbox where completed_at is null and dead_at is null")
+                .await;
+            let n_flagged = self.count("users where refetch_at is not null").await;
+            if n_owed + n_flagged == 0 && self.clerk.take_messages().is_empty() {
+                return;
+            }
+        }
+        panic!("the two sides do not come to rest");
+    }
+
+    /// Every live user of Clerk is here, as Clerk has them, and nobody else.
+    pub(crate) async fn assert_equal(&self) {
+        let mut here = Vec::new();
+        let statement = "
+            select jsonb_build_object(
+                'id', clerk_id, 'email', email, 'first_name', first_name, 'last_name', last_name,
+                'role', role, 'version', clerk_version
+            )
+            from users
+            where deleted_at is null and clerk_id is not null
+            order by clerk_id collate \"C\"";
+        for row in self.sql.query(statement, &[]).await.unwrap() {
+            here.push(row.get::<_, Value>(0));
+        }
+        let mut there: Vec<Value> = self.clerk.users().iter().map(as_row).collect();
+        there.sort_by_key(|user| user["id"].as_str().unwrap().to_owned());
+        assert_eq!(here, there, "ours on the left, Clerk's on the right");
+    }
+}
+
+/// What the row of a user in Clerk has to say, computed independently of the code under test.
+fn as_row(user: &Value) -> Value {
+    let primary = user["email_addresses"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|email| email["id"] == user["primary_email_address_id"]);
+    let role = user["public_metadata"]["role"]
+        .as_str()
+        .unwrap_or("STUDENT")
+        .to_uppercase();
+    let known = ["STUDENT", "INSTRUCTOR", "ADMIN"].contains(&role.as_str());
+    json!({
+        "id": user["id"],
+        "email": primary.map(|email| email["email_address"].clone()),
+        "first_name": user["first_name"],
+        "last_name": user["last_name"],
+        "role": if known { role.as_str() } else { "STUDENT" },
+        "version": user["updated_at"],
+    })
+}
+
+fn settings_of(clerk: &Emulator, database_url: &str, extra: &[(&str, &str)]) -> Settings {
+    let issuer = clerk.issuer();
+    let usual = [
+        ("DATABASE_URL", database_url),
+        ("CLERK_API_URL", clerk.url()),
+        ("CLERK_SECRET_KEY", clerk.secret_key()),
+        ("CLERK_WEBHOOK_SECRET", clerk.webhook_secret()),
+        ("CLERK_JWT_KEY", clerk.jwt_key()),
+        ("CLERK_ISSUER", issuer.as_str()),
+        ("CLERK_INSTANCE_ID", clerk.instance_id()),
+    ];
+    Settings::from_pairs(usual.into_iter().chain(extra.iter().copied()))
+}
