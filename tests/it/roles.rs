@@ -1,6 +1,9 @@
-//! Roles in both directions, end to end.
+//! Roles in both directions, end to end: R8, R9, R10, R13.
 
-use serde_json::json;
+use std::time::Duration;
+
+use clerk_emulator::Fault;
+use serde_json::{Value, json};
 
 use crate::support::TestApp;
 
@@ -19,13 +22,528 @@ async fn a_role_set_here_arrives_in_clerk() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    let answer = app
-        .set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
-        .await;
+    let answer = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(answer.body["clerkSync"], "synced");
     assert_eq!(answer.body["user"]["role"], "INSTRUCTOR");
+    assert_eq!(answer.body["user"]["clerkSync"], "synced");
     assert_eq!(app.clerk_role(&ada), "INSTRUCTOR");
     assert_eq!(app.role(&ada).await, "INSTRUCTOR");
     app.finish().await;
+}
+
+#[tokio::test]
+async fn other_metadata_survives_a_push() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.clerk.update_user(&ada, json!({ "public_metadata": { "theme": { "dark": true } } }));
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    let metadata = &app.clerk.user(&ada).unwrap()["public_metadata"];
+    assert_eq!(metadata, &json!({ "role": "INSTRUCTOR", "theme": { "dark": true } }));
+    assert_eq!(&app.row(&ada).await["public_metadata"], metadata);
+    app.finish().await;
+}
+
+/// R9: the row, its audit row and its outbox entry are there even if Clerk is not.
+#[tokio::test]
+async fn with_clerk_down_the_role_is_pending_and_delivered_later() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.clerk.down();
+    let answer = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    assert_eq!((answer.status, &answer.body["clerkSync"]), (200, &json!("pending")));
+    assert_eq!(app.role(&ada).await, "INSTRUCTOR");
+    assert_eq!(app.clerk_role(&ada), "STUDENT");
+    assert_eq!(shown(&app, &admin, &ada).await["clerkSync"], "pending");
+
+    // Not before its wait is over.
+    app.clerk.up();
+    assert_eq!(app.reconcile().await.n_delivered, 0);
+    app.forget_waits().await;
+    assert_eq!(app.reconcile().await.n_delivered, 1);
+    assert_eq!(app.clerk_role(&ada), "INSTRUCTOR");
+    assert_eq!(shown(&app, &admin, &ada).await["clerkSync"], "synced");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn who_changed_which_role_is_kept_with_the_change() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    app.clerk.set_role(&ada, "ADMIN");
+    app.deliver_all().await;
+    let answer = app.get(&admin, &format!("/api/admin/role-changes?userId={ada}")).await;
+    let changes = answer.body["roleChanges"].as_array().unwrap();
+    let short = |change: &Value| {
+        json!([change["oldRole"], change["newRole"], change["actor"], change["source"]])
+    };
+    let found: Vec<Value> = changes.iter().map(short).collect();
+    assert_eq!(
+        found,
+        [
+            json!(["INSTRUCTOR", "ADMIN", "clerk", "webhook"]),
+            json!(["STUDENT", "INSTRUCTOR", admin, "admin_panel"]),
+            json!([null, "STUDENT", "clerk", "webhook"]),
+        ]
+    );
+    assert_eq!(changes[1]["requestId"], "request-1");
+    let refused = app.sql.batch_execute("update role_changes set actor = 'x'").await;
+    assert!(refused.is_err(), "the trail is append-only");
+    app.finish().await;
+}
+
+/// R10: the echo of our own push is a no-op, and a foreign change beside it is not swallowed.
+#[tokio::test]
+async fn the_echo_of_our_own_push_changes_nothing() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    let before = app.row(&ada).await;
+    let echo = app.clerk.take_messages().pop().expect("Clerk tells of our push");
+    assert_eq!(app.deliver(&echo).await.body["outcome"], "applied");
+    assert_eq!(app.row(&ada).await, before, "not even a time moves");
+    assert_eq!(app.inbox(&echo.id).await["detail"]["changed"], json!([]));
+    assert_eq!(app.count("outbox where completed_at is null").await, 0, "nothing goes back");
+    app.finish().await;
+}
+
+/// R10: what somebody changed just before our push is in its answer, and their event, which is
+/// older than the answer, has nothing to add.
+#[tokio::test]
+async fn a_foreign_change_in_the_window_of_a_push_is_not_swallowed() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.clerk.update_user(&ada, json!({ "first_name": "Augusta" }));
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    assert_eq!(app.row(&ada).await["first_name"], "Augusta");
+    assert_eq!(app.deliver_all().await, ["stale", "applied"]);
+    assert_eq!(app.row(&ada).await["first_name"], "Augusta");
+    app.finish().await;
+}
+
+/// R10: a foreign change of the same millisecond as our push is found by asking Clerk.
+#[tokio::test]
+async fn a_foreign_change_in_the_same_millisecond_as_a_push_is_not_swallowed() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.clerk.freeze_clock();
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    app.clerk.update_user(&ada, json!({ "first_name": "Augusta" }));
+    app.clerk.resume_clock();
+    app.settle().await;
+    assert_eq!(app.row(&ada).await["first_name"], "Augusta");
+    app.finish().await;
+}
+
+/// R9, R10: Clerk applied the push and its answer was lost.
+#[tokio::test]
+async fn a_push_whose_answer_is_lost_is_settled_by_reading() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.clerk.fault(Fault::drop_answer().on("PATCH", "/v1/users").times(1));
+    let answer = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    assert_eq!(answer.body["clerkSync"], "pending");
+    assert_eq!(app.clerk_role(&ada), "INSTRUCTOR");
+    app.clerk.clear_requests();
+    app.forget_waits().await;
+    assert_eq!(app.reconcile().await.n_delivered, 1);
+    let methods: Vec<_> = app.clerk.requests().into_iter().map(|call| call.method).collect();
+    assert_eq!(methods, ["GET"], "read, not sent again");
+    app.finish().await;
+}
+
+/// R10: after a push whose answer was lost, somebody else sets another role; it is not undone.
+#[tokio::test]
+async fn a_change_after_a_lost_answer_is_not_reverted() {
+    for is_event_first in [true, false] {
+        let app = TestApp::new().await;
+        let admin = app.admin("grace").await;
+        let ada = app.user("ada", Some("STUDENT")).await;
+        app.clerk.fault(Fault::drop_answer().on("PATCH", "/v1/users").times(1));
+        app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+        app.clerk.set_role(&ada, "ADMIN");
+        if is_event_first {
+            app.deliver_all().await;
+        }
+        app.forget_waits().await;
+        app.reconcile().await;
+        assert_eq!(app.clerk_role(&ada), "ADMIN", "{is_event_first}");
+        app.finish().await;
+    }
+}
+
+/// The echo of a lost answer closes the push without another call.
+#[tokio::test]
+async fn the_echo_of_a_lost_answer_closes_the_push() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.clerk.fault(Fault::drop_answer().on("PATCH", "/v1/users").times(1));
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    app.deliver_all().await;
+    assert_eq!(app.count("outbox where completed_at is null").await, 0);
+    app.clerk.clear_requests();
+    app.forget_waits().await;
+    app.reconcile().await;
+    assert_eq!(app.clerk.requests().len(), 0);
+    app.finish().await;
+}
+
+/// R8: the dashboard and the panel change the same role; the last write to reach Clerk wins.
+#[tokio::test]
+async fn a_dashboard_change_racing_a_panel_change_ends_equal() {
+    // Clerk was changed before the panel, and its event comes late: the panel's push is newer.
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.clerk.set_role(&ada, "ADMIN");
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    app.clerk.down();
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    app.clerk.up();
+    assert_eq!(app.deliver_all().await, ["applied"]);
+    assert_eq!(app.role(&ada).await, "INSTRUCTOR", "an older role does not overwrite an open push");
+    app.settle().await;
+    assert_eq!(app.clerk_role(&ada), "INSTRUCTOR");
+    app.finish().await;
+
+    // Clerk was changed after the panel, while the push waits: Clerk's change is newer.
+    for is_event_first in [true, false] {
+        let app = TestApp::new().await;
+        let admin = app.admin("grace").await;
+        let ada = app.user("ada", Some("STUDENT")).await;
+        app.clerk.down();
+        app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+        app.clerk.up();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        app.clerk.set_role(&ada, "ADMIN");
+        if is_event_first {
+            app.deliver_all().await;
+        }
+        app.forget_waits().await;
+        app.reconcile().await;
+        assert_eq!(app.clerk_role(&ada), "ADMIN", "{is_event_first}");
+        app.finish().await;
+    }
+}
+
+/// Both at the very same time, again and again: whoever wins, wins on both sides.
+#[tokio::test]
+async fn both_sides_at_once_end_equal() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    for (ours, theirs) in [("ADMIN", "INSTRUCTOR"), ("STUDENT", "ADMIN"), ("INSTRUCTOR", "STUDENT")] {
+        let panel = app.set_role(&admin, &ada, json!({ "role": ours }));
+        let dashboard = async {
+            app.clerk.set_role(&ada, theirs);
+            app.deliver_all().await;
+        };
+        let (answer, ()) = tokio::join!(panel, dashboard);
+        assert_eq!(answer.status, 200);
+        app.settle().await;
+        assert_eq!(app.role(&ada).await, app.clerk_role(&ada), "{ours} {theirs}");
+    }
+    app.finish().await;
+}
+
+/// A newer role replaces the one on its way; the older one, still in flight, does not end it.
+#[tokio::test]
+async fn a_newer_role_replaces_an_open_one() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.clerk.fault(Fault::slow(Duration::from_millis(400)).on("PATCH", "/v1/users").times(1));
+    let first = app.set_role(&admin, &ada, json!({ "role": "ADMIN" }));
+    let second = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!((first.status, second.status), (200, 200));
+    assert_eq!(second.body["clerkSync"], "pending", "the first one is still being delivered");
+    assert_eq!(app.count("outbox where completed_at is null").await, 1);
+    assert_eq!(app.role(&ada).await, "INSTRUCTOR");
+    app.settle().await;
+    assert_eq!((app.role(&ada).await, app.clerk_role(&ada)), ("INSTRUCTOR".into(), "INSTRUCTOR".into()));
+    app.finish().await;
+}
+
+/// R8: a role that is none fails closed.
+#[tokio::test]
+async fn an_unknown_role_in_clerk_is_a_student_here() {
+    let app = TestApp::new().await;
+    let ada = app.admin("ada").await;
+    let message = {
+        app.clerk.set_role(&ada, "SUPERUSER");
+        app.clerk.take_messages().pop().unwrap()
+    };
+    app.deliver(&message).await;
+    assert_eq!(app.role(&ada).await, "STUDENT");
+    assert_eq!(app.row(&ada).await["clerk_role"], "SUPERUSER");
+    assert_eq!(app.inbox(&message.id).await["detail"]["drift"], "unknown_role");
+    app.finish().await;
+}
+
+/// R8: a role that Clerk had and has no more is the default; one it never had is given to it.
+#[tokio::test]
+async fn an_absent_role() {
+    let app = TestApp::new().await;
+    let ada = app.user("ada", Some("INSTRUCTOR")).await;
+    app.clerk.update_user(&ada, json!({ "public_metadata": { "role": null } }));
+    app.deliver_all().await;
+    assert_eq!(app.role(&ada).await, "STUDENT");
+    assert_eq!(app.count("outbox").await, 0, "what was removed in Clerk stays removed");
+
+    app.execute(
+        "insert into users (email, email_verified, role)
+        values ('grace@example.com', true, 'INSTRUCTOR')",
+    )
+    .await;
+    let grace = app.user("grace", None).await;
+    assert_eq!(app.role(&grace).await, "INSTRUCTOR");
+    app.settle().await;
+    assert_eq!(app.clerk_role(&grace), "INSTRUCTOR");
+    app.finish().await;
+}
+
+/// R13.
+#[tokio::test]
+async fn two_admins_demoting_each_other_leave_one() {
+    for round in 0..5 {
+        let app = TestApp::new().await;
+        let ada = app.admin("ada").await;
+        let grace = app.admin("grace").await;
+        let (one, two) = tokio::join!(
+            app.set_role(&ada, &grace, json!({ "role": "STUDENT" })),
+            app.set_role(&grace, &ada, json!({ "role": "STUDENT" })),
+        );
+        let mut statuses = [one.status, two.status];
+        statuses.sort_unstable();
+        assert!(matches!(statuses, [200, 403 | 409]), "{round}: {} {}", one.body, two.body);
+        assert_eq!(app.count("users where role = 'ADMIN'").await, 1);
+        app.finish().await;
+    }
+}
+
+/// R13: alone, in bulk, and many at once.
+#[tokio::test]
+async fn the_last_admin_stays() {
+    let app = TestApp::new().await;
+    let ada = app.admin("ada").await;
+    let answer = app.set_role(&ada, &ada, json!({ "role": "STUDENT" })).await;
+    assert_eq!((answer.status, &answer.body["code"]), (409, &json!("last_admin")));
+
+    let grace = app.admin("grace").await;
+    let joan = app.admin("joan").await;
+    let answer = set_roles(&app, &ada, &[&ada, &grace, &joan, &grace], "STUDENT").await;
+    let codes: Vec<_> = results(&answer).iter().map(|result| result["code"].clone()).collect();
+    assert_eq!(codes, [json!(null), json!(null), json!("last_admin"), json!(null)]);
+    assert_eq!(app.count("users where role = 'ADMIN'").await, 1);
+
+    // A banned admin is none, and neither is one without an account in Clerk.
+    app.execute("update users set role = 'ADMIN', banned = true where email = 'ada@example.com'").await;
+    app.execute("insert into users (email, role) values ('x@example.com', 'ADMIN')").await;
+    let answer = app.set_role(&joan, &joan, json!({ "role": "STUDENT" })).await;
+    assert_eq!(answer.body["code"], "last_admin");
+    app.database.remove().await;
+}
+
+/// R13: what Clerk does itself is mirrored, and an alarm is raised.
+#[tokio::test]
+async fn when_clerk_removes_the_last_admin_the_truth_is_mirrored() {
+    let app = TestApp::new().await;
+    let ada = app.admin("ada").await;
+    let grace = app.admin("grace").await;
+    app.clerk.delete_user(&grace);
+    let first = app.clerk.take_messages().pop().unwrap();
+    app.deliver(&first).await;
+    assert_eq!(app.inbox(&first.id).await["detail"]["noAdminLeft"], json!(null));
+    app.clerk.set_role(&ada, "STUDENT");
+    let last = app.clerk.take_messages().pop().unwrap();
+    app.deliver(&last).await;
+    assert_eq!(app.inbox(&last.id).await["detail"]["noAdminLeft"], json!(true));
+    assert_eq!(app.role(&ada).await, "STUDENT");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn many_roles_at_once() {
+    let app = TestApp::with(&[]).await;
+    let admin = app.admin("grace").await;
+    let mut users = Vec::new();
+    for n in 0..20 {
+        users.push(app.user(&format!("user{n}"), Some("STUDENT")).await);
+    }
+    let uuid = app.row(&users[0]).await["id"].as_str().unwrap().to_owned();
+    let mut ids: Vec<&str> = users.iter().map(String::as_str).collect();
+    ids.extend([uuid.as_str(), "user_nobody", "no id"]);
+    let answer = set_roles(&app, &admin, &ids, "INSTRUCTOR").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let results = results(&answer);
+    for (result, id) in results.iter().zip(&ids).take(21) {
+        assert_eq!(result, &json!({ "userId": id, "ok": true, "clerkSync": "synced" }));
+    }
+    assert_eq!(results[21]["code"], "user_not_found");
+    assert_eq!(results[22]["code"], "invalid_user_id");
+    for user in &users {
+        assert_eq!(app.clerk_role(user), "INSTRUCTOR");
+    }
+    app.finish().await;
+}
+
+/// With Clerk down, many roles wait, and nothing is lost.
+#[tokio::test]
+async fn many_roles_at_once_with_clerk_down() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let mut users = Vec::new();
+    for n in 0..10 {
+        users.push(app.user(&format!("user{n}"), Some("STUDENT")).await);
+    }
+    let ids: Vec<&str> = users.iter().map(String::as_str).collect();
+    app.clerk.down();
+    let answer = set_roles(&app, &admin, &ids, "INSTRUCTOR").await;
+    assert!(results(&answer).iter().all(|result| result["clerkSync"] == "pending"), "{}", answer.body);
+    app.clerk.up();
+    app.settle().await;
+    for user in &users {
+        assert_eq!(app.clerk_role(user), "INSTRUCTOR");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_role_is_set_only_where_it_is_the_expected_one() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    let body = json!({ "role": "ADMIN", "expectedRole": "INSTRUCTOR" });
+    let answer = app.set_role(&admin, &ada, body).await;
+    assert_eq!((answer.status, &answer.body["code"]), (409, &json!("role_changed")));
+    let body = json!({ "role": "ADMIN", "expectedRole": "student" });
+    assert_eq!(app.set_role(&admin, &ada, body).await.status, 200);
+    app.finish().await;
+}
+
+/// R9: a refusal that no repetition mends is dead at once, with its reason.
+#[tokio::test]
+async fn a_role_that_clerk_refuses_for_good_is_dead() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.clerk.fault(Fault::status(422).on("PATCH", "/v1/users").times(1));
+    let answer = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    assert_eq!(answer.body["clerkSync"], "dead");
+    assert_eq!(app.count("outbox where dead_at is not null and last_error <> ''").await, 1);
+    assert_eq!(shown(&app, &admin, &ada).await["clerkSync"], "dead");
+    // Asking again owes it anew.
+    let answer = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    assert_eq!(answer.body["clerkSync"], "synced");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_role_that_waits_for_a_day_is_dead() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.clerk.down();
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    app.execute("update outbox set created_at = now() - interval '24 hours 1 minute'").await;
+    app.forget_waits().await;
+    app.reconcile().await;
+    assert_eq!(app.count("outbox where dead_at is not null").await, 1);
+    app.database.remove().await;
+}
+
+/// A directory owns the user: Clerk's role comes back, and the next change is refused at once.
+#[tokio::test]
+async fn a_role_owned_by_a_directory_is_refused_and_taken_back() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    let fault = Fault::refusal(409, "user_managed_by_scim").on("PATCH", "/v1/users").times(1);
+    app.clerk.fault(fault);
+    for _ in 0..2 {
+        let answer = app.set_role(&admin, &ada, json!({ "role": "ADMIN" })).await;
+        assert_eq!((answer.status, &answer.body["code"]), (409, &json!("role_owned_by_directory")));
+        assert_eq!(app.role(&ada).await, "STUDENT");
+    }
+    assert_eq!(app.clerk_role(&ada), "STUDENT");
+    app.finish().await;
+}
+
+/// R9: Clerk asks us to wait, and we do.
+#[tokio::test]
+async fn a_rate_limit_is_respected() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.clerk.fault(Fault::rate_limited(120).on("PATCH", "/v1/users").times(1));
+    let answer = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    assert_eq!(answer.body["clerkSync"], "pending");
+    let n_waiting = app.count("outbox where next_attempt_at > now() + interval '110 seconds'").await;
+    assert_eq!(n_waiting, 1);
+    app.finish().await;
+}
+
+/// An admin who was demoted in Clerk a while ago is asked about again before they may act.
+#[tokio::test]
+async fn an_admin_is_confirmed_with_clerk_when_the_row_is_old() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.admin("ada").await;
+    app.clerk.set_role(&ada, "STUDENT");
+    drop(app.clerk.take_messages());
+    app.execute("update users set confirmed_at = now() - interval '299 seconds'").await;
+    assert_eq!(app.get(&ada, "/api/admin/statistics").await.status, 200);
+    app.execute("update users set confirmed_at = now() - interval '301 seconds'").await;
+    assert_eq!(app.get(&ada, "/api/admin/statistics").await.status, 403);
+    assert_eq!(app.role(&ada).await, "STUDENT");
+    // With Clerk away the database's answer stands.
+    app.execute("update users set confirmed_at = now() - interval '301 seconds'").await;
+    app.clerk.down();
+    assert_eq!(app.get(&admin, "/api/admin/statistics").await.status, 200);
+    app.clerk.up();
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn an_admin_whom_no_webhook_told_of_is_read_from_clerk() {
+    let app = TestApp::new().await;
+    let users = app.clerk.seed_silently(vec![
+        json!({ "email": "ada@example.com", "public_metadata": { "role": "ADMIN" } }),
+    ]);
+    let ada = users[0]["id"].as_str().unwrap();
+    assert_eq!(app.get(ada, "/api/admin/statistics").await.body["adminCount"], 1);
+    app.finish().await;
+}
+
+async fn shown(app: &TestApp, admin: &str, user: &str) -> Value {
+    app.get(admin, &format!("/api/admin/users/{user}")).await.body["user"].clone()
+}
+
+async fn set_roles(
+    app: &TestApp,
+    admin: &str,
+    users: &[&str],
+    role: &str,
+) -> crate::support::gateway::Answer {
+    let call = crate::support::gateway::Call::new("PATCH", "/api/admin/users")
+        .token(&app.clerk.session_token(admin))
+        .json(&json!({ "userIds": users, "role": role }));
+    app.call_update_role(&call).await
+}
+
+fn results(answer: &crate::support::gateway::Answer) -> Vec<Value> {
+    answer.body["results"].as_array().expect("results").clone()
 }

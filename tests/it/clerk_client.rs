@@ -1,0 +1,435 @@
+//! `shared::clerk` against the emulator: paths, headers, retries, pages.
+
+use std::time::{Duration, Instant};
+
+use clerk_emulator::{Effect, Emulator, Fault, Options};
+use serde_json::{Map, Value, json};
+use shared::clerk::{
+    Budget, Client, Error, NewInvitation, PAGE_LEN, PrimaryEmail, UserPage, UserPatch,
+};
+use shared::ids::ClerkUserId;
+
+/// An emulator with one user, and a client for it.
+struct World {
+    emulator: Emulator,
+    client: Client,
+    ada: ClerkUserId,
+}
+
+impl World {
+    async fn new() -> Self {
+        let emulator = Emulator::start(Options::default()).await.unwrap();
+        let client = Client::new(emulator.url(), emulator.secret_key()).unwrap();
+        let ada = emulator.create_user(json!({
+            "email": "ada@example.org",
+            "first_name": "Ada",
+            "public_metadata": {"role": "STUDENT", "team": {"id": 7, "name": "Engines"}},
+            "private_metadata": {"note": "hush"},
+        }));
+        let ada = ada["id"].as_str().unwrap().parse().unwrap();
+        Self {
+            emulator,
+            client,
+            ada,
+        }
+    }
+
+    /// The methods and statuses of the calls so far.
+    fn calls(&self) -> Vec<(String, u16)> {
+        let requests = self.emulator.requests();
+        requests
+            .into_iter()
+            .map(|request| (request.method, request.status))
+            .collect()
+    }
+
+    fn n_calls(&self) -> usize {
+        self.emulator.requests().len()
+    }
+}
+
+fn within(n_seconds: u64) -> Budget {
+    Budget::until(Instant::now() + Duration::from_secs(n_seconds))
+}
+
+fn refusal(status: u16, code: &str) -> Fault {
+    Fault::new(Effect::Status {
+        status,
+        code: Some(code.to_owned()),
+        retry_after: None,
+    })
+}
+
+fn invitation() -> NewInvitation {
+    NewInvitation {
+        email_address: "grace@example.org".to_owned(),
+        public_metadata: Map::from_iter([("role".to_owned(), json!("INSTRUCTOR"))]),
+        redirect_url: None,
+    }
+}
+
+#[tokio::test]
+async fn a_user_is_read() {
+    let world = World::new().await;
+    let user = world.client.user(&world.ada, within(5)).await.unwrap();
+    assert_eq!(user.id, world.ada);
+    let primary = PrimaryEmail {
+        address: "ada@example.org",
+        is_verified: true,
+    };
+    assert_eq!(user.primary_email(), Some(primary));
+    assert_eq!(user.role(), Some(&json!("STUDENT")));
+    let expected = world.emulator.user(world.ada.as_str()).unwrap();
+    assert_eq!(user.updated_at, expected["updated_at"].as_i64());
+    assert!(user.updated_at.is_some());
+
+    let request = world.emulator.requests().remove(0);
+    assert_eq!(request.method, "GET");
+    assert_eq!(request.path, format!("/v1/users/{}", world.ada));
+    let header = |name: &str| request.headers.get(name).map(String::as_str);
+    let key = format!("Bearer {}", world.emulator.secret_key());
+    assert_eq!(header("authorization"), Some(key.as_str()));
+    assert_eq!(header("clerk-api-version"), Some("2026-05-12"));
+    assert_eq!(header("user-agent"), Some("clerk-sync"));
+}
+
+#[tokio::test]
+async fn a_user_who_is_not_there_is_not_found() {
+    let world = World::new().await;
+    world.emulator.delete_user(world.ada.as_str());
+    let error = world.client.user(&world.ada, within(5)).await.unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
+    assert_eq!(error.trace_id().map(str::len), Some(32));
+    assert!(error.is_permanent());
+    assert_eq!(world.n_calls(), 1);
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_not_tried_again() {
+    let world = World::new().await;
+    let client = Client::new(world.emulator.url(), "sk_test_wrong").unwrap();
+    let error = client.user(&world.ada, within(5)).await.unwrap_err();
+    assert!(matches!(error, Error::Unauthorized { .. }), "{error:?}");
+    assert!(!error.is_permanent());
+    assert!(world.n_calls() <= 1);
+}
+
+#[tokio::test]
+async fn a_user_is_patched() {
+    let world = World::new().await;
+    let patch = UserPatch {
+        first_name: Some(Some("Augusta".to_owned())),
+        last_name: Some(Some("King".to_owned())),
+        ..UserPatch::default()
+    };
+    let user = world
+        .client
+        .patch_user(&world.ada, &patch, within(5))
+        .await
+        .unwrap();
+    assert_eq!(user.first_name.as_deref(), Some("Augusta"));
+    assert_eq!(user.last_name.as_deref(), Some("King"));
+    let patch = UserPatch {
+        first_name: Some(None),
+        ..UserPatch::default()
+    };
+    let user = world
+        .client
+        .patch_user(&world.ada, &patch, within(5))
+        .await
+        .unwrap();
+    assert_eq!(user.first_name, None);
+    assert_eq!(user.last_name.as_deref(), Some("King"));
+    let stored = world.emulator.user(world.ada.as_str()).unwrap();
+    assert_eq!(stored["updated_at"].as_i64(), user.updated_at);
+}
+
+#[tokio::test]
+async fn a_refused_field_is_named() {
+    let world = World::new().await;
+    world.emulator.create_user(json!({
+        "email": "grace@example.org",
+        "external_id": "row-1",
+    }));
+    let patch = UserPatch {
+        external_id: Some(Some("row-1".to_owned())),
+        ..UserPatch::default()
+    };
+    let error = world
+        .client
+        .patch_user(&world.ada, &patch, within(5))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Some("form_identifier_exists"));
+    let Error::Refused { status, param, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!((status, param.as_deref()), (422, Some("external_id")));
+    assert_eq!(world.n_calls(), 1);
+}
+
+#[tokio::test]
+async fn metadata_is_merged() {
+    let world = World::new().await;
+    let change = json!({"role": "ADMIN", "team": {"name": null}});
+    let Value::Object(change) = change else {
+        panic!()
+    };
+    let user = world
+        .client
+        .merge_metadata(&world.ada, &change, within(5))
+        .await
+        .unwrap();
+    let expected = json!({"role": "ADMIN", "team": {"id": 7}});
+    assert_eq!(Value::Object(user.public_metadata), expected);
+    let stored = world.emulator.user(world.ada.as_str()).unwrap();
+    assert_eq!(stored["public_metadata"], expected);
+    assert_eq!(stored["private_metadata"], json!({"note": "hush"}));
+    assert_eq!(stored["updated_at"].as_i64(), user.updated_at);
+}
+
+#[tokio::test]
+async fn a_user_is_deleted() {
+    let world = World::new().await;
+    let deleted = world
+        .client
+        .delete_user(&world.ada, within(5))
+        .await
+        .unwrap();
+    assert_eq!(deleted.id.as_deref(), Some(world.ada.as_str()));
+    assert!(deleted.deleted);
+    assert_eq!(world.emulator.user(world.ada.as_str()), None);
+}
+
+#[tokio::test]
+async fn somebody_is_invited() {
+    let world = World::new().await;
+    let made = world
+        .client
+        .create_invitation(&invitation(), within(5))
+        .await
+        .unwrap();
+    assert_eq!(made.email_address, "grace@example.org");
+    assert_eq!(made.status, "pending");
+    let grace = world.emulator.accept_invitation(&made.id);
+    assert_eq!(grace["public_metadata"]["role"], json!("INSTRUCTOR"));
+}
+
+#[tokio::test]
+async fn passing_trouble_is_waited_out() {
+    for fault in [
+        refusal(500, "internal_clerk_error"),
+        refusal(503, "service_unavailable"),
+        refusal(409, "resource_locked"),
+        Fault::drop(),
+        Fault::drop_answer(),
+    ] {
+        let world = World::new().await;
+        world.emulator.fault(fault.clone().times(2));
+        world.client.user(&world.ada, within(5)).await.unwrap();
+        assert_eq!(world.n_calls(), 3, "{fault:?}");
+        world.emulator.fault(fault.clone().once());
+        let role = Map::from_iter([("role".to_owned(), json!("ADMIN"))]);
+        let user = world
+            .client
+            .merge_metadata(&world.ada, &role, within(5))
+            .await
+            .unwrap();
+        assert_eq!(user.role(), Some(&json!("ADMIN")), "{fault:?}");
+        assert_eq!(world.n_calls(), 5, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn lasting_trouble_ends_with_the_budget() {
+    let world = World::new().await;
+    world.emulator.down();
+    let start = Instant::now();
+    let error = world.client.user(&world.ada, within(1)).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    assert!(
+        start.elapsed() < Duration::from_millis(1500),
+        "it slept past the end"
+    );
+    assert!((2..=8).contains(&world.n_calls()), "{:?}", world.calls());
+
+    world.emulator.clear_requests();
+    let once = Budget::once(Duration::from_secs(5));
+    assert!(world.client.user(&world.ada, once).await.is_err());
+    assert_eq!(world.calls(), [("GET".to_owned(), 503)]);
+}
+
+#[tokio::test]
+async fn a_rate_limit_is_honored_and_bounded() {
+    let world = World::new().await;
+    world.emulator.fault(Fault::rate_limited(1).once());
+    let start = Instant::now();
+    world.client.user(&world.ada, within(5)).await.unwrap();
+    assert!(
+        start.elapsed() >= Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
+
+    world.emulator.fault(Fault::rate_limited(60).once());
+    let start = Instant::now();
+    let error = world.client.user(&world.ada, within(5)).await.unwrap_err();
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
+    assert!(matches!(error, Error::RateLimited { .. }), "{error:?}");
+    assert_eq!(error.retry_after(), Some(Duration::from_mins(1)));
+    assert_eq!(world.n_calls(), 3);
+}
+
+#[tokio::test]
+async fn a_slow_answer_is_not_waited_for() {
+    let world = World::new().await;
+    world.emulator.fault(Fault::slow(Duration::from_secs(30)));
+    let role = Map::from_iter([("role".to_owned(), json!("ADMIN"))]);
+    let once = Budget::once(Duration::from_millis(300));
+    let start = Instant::now();
+    let error = world
+        .client
+        .merge_metadata(&world.ada, &role, once)
+        .await
+        .unwrap_err();
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
+    assert!(matches!(error, Error::TimedOut(_)), "{error:?}");
+    assert!(error.is_outcome_unknown());
+    let stored = world.emulator.user(world.ada.as_str()).unwrap();
+    assert_eq!(
+        stored["public_metadata"]["role"],
+        json!("ADMIN"),
+        "it was carried out"
+    );
+}
+
+#[tokio::test]
+async fn a_post_in_doubt_is_not_repeated() {
+    for fault in [
+        Fault::drop_answer(),
+        Fault::drop(),
+        refusal(500, "internal_clerk_error"),
+    ] {
+        let world = World::new().await;
+        world.emulator.fault(fault.clone().once());
+        let error = world
+            .client
+            .create_invitation(&invitation(), within(5))
+            .await
+            .unwrap_err();
+        assert!(error.is_outcome_unknown(), "{fault:?}: {error:?}");
+        assert_eq!(world.n_calls(), 1, "{fault:?}");
+    }
+    for fault in [refusal(409, "resource_locked"), Fault::rate_limited(0)] {
+        let world = World::new().await;
+        world.emulator.fault(fault.clone().once());
+        world
+            .client
+            .create_invitation(&invitation(), within(5))
+            .await
+            .unwrap();
+        assert_eq!(world.n_calls(), 2, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_unreachable_clerk_is_unavailable() {
+    let world = World::new().await;
+    world.emulator.unreachable();
+    let once = Budget::once(Duration::from_secs(5));
+    let error = world.client.user(&world.ada, once).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    world.emulator.up();
+    world.client.user(&world.ada, within(5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn pages_go_to_the_end_with_either_cursor() {
+    let n_users = 2 * PAGE_LEN + 1;
+    let world = World::new().await;
+    world.emulator.seed_silently(
+        (1..n_users)
+            .map(|n| json!({"email": format!("user{n}@example.org")}))
+            .collect(),
+    );
+    assert_eq!(
+        world.client.n_users(within(5)).await.unwrap(),
+        n_users as u64
+    );
+    let expected: Vec<String> = world
+        .emulator
+        .users()
+        .iter()
+        .map(|user| user["id"].as_str().unwrap().to_owned())
+        .collect();
+
+    for has_cursor in [true, false] {
+        world.emulator.clear_requests();
+        let mut pages = world.client.all_users(UserPage::First);
+        let mut found = Vec::new();
+        let mut lens = Vec::new();
+        while let Some(users) = pages.next_page(within(10)).await.unwrap() {
+            lens.push(users.len());
+            found.extend(users.into_iter().map(|user| user.id.to_string()));
+            if !has_cursor && lens.len() == 1 {
+                let unknown = refusal(422, "form_param_unknown");
+                world.emulator.fault(unknown.on("GET", "/v1/users").once());
+            }
+        }
+        assert_eq!(lens, [PAGE_LEN, PAGE_LEN, 1]);
+        assert_eq!(found.len(), n_users);
+        assert_eq!(found, expected, "the oldest first, none twice");
+        let queries: Vec<String> = world
+            .emulator
+            .requests()
+            .into_iter()
+            .map(|request| request.query)
+            .collect();
+        assert!(
+            queries[0].contains("limit=500&order_by=%2Bcreated_at"),
+            "{queries:?}"
+        );
+        let n_by_offset = queries
+            .iter()
+            .filter(|query| query.contains("&offset="))
+            .count();
+        assert_eq!(n_by_offset, if has_cursor { 0 } else { 2 }, "{queries:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_walk_is_resumed_where_it_stopped() {
+    let world = World::new().await;
+    world.emulator.seed_silently(
+        (1..=PAGE_LEN)
+            .map(|n| json!({"email": format!("user{n}@example.org")}))
+            .collect(),
+    );
+    let mut pages = world.client.all_users(UserPage::First);
+    let first = pages.next_page(within(10)).await.unwrap().unwrap();
+    let kept = serde_json::to_string(pages.position().unwrap()).unwrap();
+
+    world
+        .emulator
+        .fault(refusal(500, "internal_clerk_error").once());
+    let once = Budget::once(Duration::from_secs(5));
+    pages.next_page(once).await.unwrap_err();
+    assert_eq!(
+        serde_json::to_string(pages.position().unwrap()).unwrap(),
+        kept
+    );
+
+    let mut pages = world.client.all_users(serde_json::from_str(&kept).unwrap());
+    let second = pages.next_page(within(10)).await.unwrap().unwrap();
+    assert_eq!((first.len(), second.len()), (PAGE_LEN, 1));
+    assert!(first.iter().all(|user| user.id != second[0].id));
+    assert_eq!(pages.next_page(within(10)).await.unwrap(), None);
+}
