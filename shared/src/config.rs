@@ -62,7 +62,10 @@ pub struct Error {
 
 impl Settings {
     /// Reads the process's environment.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads it"
+    )]
     pub fn from_env() -> Self {
         Self::from_lookup(|variable| std::env::var(variable).ok())
     }
@@ -75,16 +78,27 @@ impl Settings {
 
     /// The value, unless it is missing or blank.
     pub fn optional(&self, variable: &'static str) -> Option<&str> {
-        debug_assert!(VARIABLES.contains(&variable), "{variable} is not in VARIABLES");
+        debug_assert!(
+            VARIABLES.contains(&variable),
+            "{variable} is not in VARIABLES"
+        );
         self.values.get(variable).map(String::as_str)
     }
 
     /// The value; an error that names the variable when there is none.
     pub fn required(&self, part: Part, variable: &'static str) -> Configured<&str> {
-        let value = self.optional(variable).ok_or(Error { part, variable, problem: "is not set" })?;
+        let value = self.optional(variable).ok_or(Error {
+            part,
+            variable,
+            problem: "is not set",
+        })?;
         if value.starts_with("ssm:") || value.starts_with("secretsmanager:") {
             let problem = "names a secret store, which this build does not read";
-            return Err(Error { part, variable, problem });
+            return Err(Error {
+                part,
+                variable,
+                problem,
+            });
         }
         Ok(value)
     }
@@ -95,13 +109,19 @@ impl Settings {
             return Ok(default);
         };
         let problem = "is not a whole number in range";
-        text.parse().map_err(|_| Error { part: Part::Limits, variable, problem })
+        text.parse().map_err(|_| Error {
+            part: Part::Limits,
+            variable,
+            problem,
+        })
     }
 
     /// The values of a list separated by spaces or commas.
     pub fn list(&self, variable: &'static str) -> Vec<&str> {
         let text = self.optional(variable).unwrap_or_default();
-        text.split([' ', ',', '\n', '\t']).filter(|item| !item.is_empty()).collect()
+        text.split([' ', ',', '\n', '\t'])
+            .filter(|item| !item.is_empty())
+            .collect()
     }
 
     /// Whether `APP_ENV` says `development`; anything else is production.
@@ -114,7 +134,9 @@ impl Settings {
             let value = lookup(variable)?.trim().to_owned();
             (!value.is_empty()).then_some((variable, value))
         };
-        Self { values: VARIABLES.into_iter().filter_map(read).collect() }
+        Self {
+            values: VARIABLES.into_iter().filter_map(read).collect(),
+        }
     }
 }
 
@@ -155,7 +177,9 @@ mod tests {
     fn a_blank_setting_is_a_missing_one() {
         let settings = Settings::from_pairs([("DATABASE_URL", "  "), ("PATH", "/bin")]);
         assert_eq!(settings.optional("DATABASE_URL"), None);
-        let error = settings.required(Part::Database, "DATABASE_URL").unwrap_err();
+        let error = settings
+            .required(Part::Database, "DATABASE_URL")
+            .unwrap_err();
         assert_eq!(error.to_string(), "Database not configured");
         assert_eq!(error.variable, "DATABASE_URL");
     }
@@ -171,7 +195,10 @@ mod tests {
         let settings = Settings::from_pairs([
             ("RETENTION_DAYS", "7"),
             ("ADMIN_FRESHNESS_SECONDS", "soon"),
-            ("CLERK_AUTHORIZED_PARTIES", "https://a.example, https://b.example"),
+            (
+                "CLERK_AUTHORIZED_PARTIES",
+                "https://a.example, https://b.example",
+            ),
         ]);
         assert_eq!(settings.number("RETENTION_DAYS", 30_u32), Ok(7));
         assert!(settings.number("ADMIN_FRESHNESS_SECONDS", 300_u32).is_err());
@@ -188,7 +215,10 @@ mod tests {
     #[test]
     fn everything_but_development_is_production() {
         for (value, expected) in [("development", true), ("production", false), ("Dev", false)] {
-            assert_eq!(Settings::from_pairs([("APP_ENV", value)]).is_development(), expected);
+            assert_eq!(
+                Settings::from_pairs([("APP_ENV", value)]).is_development(),
+                expected
+            );
         }
         assert!(!Settings::from_pairs([]).is_development());
     }

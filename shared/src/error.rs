@@ -84,15 +84,23 @@ pub enum Error {
 
 impl Error {
     /// The address is none of ours.
-    pub const NO_SUCH_ROUTE: Self =
-        Self::NotFound { code: "not_found", message: "There is nothing at this address." };
+    pub const NO_SUCH_ROUTE: Self = Self::NotFound {
+        code: "not_found",
+        message: "There is nothing at this address.",
+    };
     /// The user is none of ours.
-    pub const NO_SUCH_USER: Self =
-        Self::NotFound { code: "user_not_found", message: "There is no such user." };
+    pub const NO_SUCH_USER: Self = Self::NotFound {
+        code: "user_not_found",
+        message: "There is no such user.",
+    };
 
     /// A field of the body or of the query is not what it should be.
     pub fn unprocessable(code: &'static str, message: impl Into<String>, field: &str) -> Self {
-        Self::Unprocessable { code, message: message.into(), fields: vec![field.to_owned()] }
+        Self::Unprocessable {
+            code,
+            message: message.into(),
+            fields: vec![field.to_owned()],
+        }
     }
 
     /// The HTTP status, and the word for programs.

@@ -69,7 +69,9 @@ impl TryFrom<String> for ClerkUserId {
     fn try_from(text: String) -> Result<Self, Error> {
         let is_id = text.strip_prefix("user_").is_some_and(is_word) && text.len() <= MAX_LEN;
         if !is_id {
-            return Err(Error { expected: "a Clerk user id (user_…)" });
+            return Err(Error {
+                expected: "a Clerk user id (user_…)",
+            });
         }
         Ok(Self(text))
     }
@@ -83,7 +85,9 @@ impl TryFrom<String> for SvixId {
             && text.len() <= MAX_LEN
             && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !is_id {
-            return Err(Error { expected: "a webhook message id" });
+            return Err(Error {
+                expected: "a webhook message id",
+            });
         }
         Ok(Self(text))
     }
@@ -98,7 +102,9 @@ impl FromStr for UserRef {
         }
         match Uuid::try_parse(text) {
             Ok(id) => Ok(Self::Row(UserId(id))),
-            Err(_) => Err(Error { expected: "a user id (a UUID or user_…)" }),
+            Err(_) => Err(Error {
+                expected: "a user id (a UUID or user_…)",
+            }),
         }
     }
 }
@@ -134,7 +140,10 @@ impl fmt::Display for UserId {
 }
 
 fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -148,7 +157,10 @@ mod tests {
         };
         let uuid = "6b4c6d1e-8f0e-4f39-9d8e-111111111111";
         check(uuid, Some(UserRef::Row(UserId(uuid.parse().unwrap()))));
-        check("user_2abc", Some(UserRef::Clerk(ClerkUserId("user_2abc".to_owned()))));
+        check(
+            "user_2abc",
+            Some(UserRef::Clerk(ClerkUserId("user_2abc".to_owned()))),
+        );
         check("user_", None);
         check("user_2abc/../x", None);
         check("org_2abc", None);
@@ -159,7 +171,12 @@ mod tests {
     #[test]
     fn a_message_id_is_short_and_printable() {
         assert!(SvixId::try_from("msg_2abc".to_owned()).is_ok());
-        for bad in [String::new(), "a b".to_owned(), "a\n".to_owned(), "x".repeat(MAX_LEN + 1)] {
+        for bad in [
+            String::new(),
+            "a b".to_owned(),
+            "a\n".to_owned(),
+            "x".repeat(MAX_LEN + 1),
+        ] {
             assert!(SvixId::try_from(bad.clone()).is_err(), "{bad:?}");
         }
     }

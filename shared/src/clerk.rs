@@ -1,0 +1,254 @@
+//! Clerk's Backend API: what we ask of it, and how it may fail.
+//!
+//! Knows nothing of the database.
+//! Every call has a [`Budget`]; tries are repeated in `retry` and nowhere else.
+
+mod error;
+mod pages;
+mod retry;
+mod types;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, redirect};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use url::{Host, Url};
+
+use crate::config::{self, Configured, Part, Settings};
+use crate::ids::ClerkUserId;
+
+pub use error::{Cause, Error, UnreadableBody};
+pub use pages::{UserPage, UserPages};
+pub use retry::Budget;
+pub use types::{
+    DeletedObject, EmailAddress, Invitation, NewInvitation, Organization, OrganizationMembership,
+    PrimaryEmail, PublicUserData, Scim, User, UserPatch, Verification,
+};
+
+use retry::Call;
+
+/// The users of one page, the most that Clerk gives.
+pub const PAGE_LEN: usize = 500;
+
+/// Metadata is refused in `PATCH /users/{id}` since this version; it has its own route.
+const API_VERSION: HeaderValue = HeaderValue::from_static("2026-05-12");
+const DEFAULT_URL: &str = "https://api.clerk.com";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A sandbox may be frozen for minutes between two requests, and its connections die meanwhile.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a connection that has died without a word may swallow a request.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Speaks to the Backend API of one Clerk instance.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    /// The URL up to and with `/v1`.
+    base: Arc<str>,
+}
+
+impl Client {
+    /// Takes the URL with or without `/v1`, and the secret key `sk_…`.
+    pub fn new(base_url: &str, secret_key: &str) -> Configured<Self> {
+        let base = parse_base(base_url).map_err(|problem| config::Error {
+            part: Part::Clerk,
+            variable: "CLERK_API_URL",
+            problem,
+        })?;
+        let http = http_client(secret_key).map_err(|problem| config::Error {
+            part: Part::Clerk,
+            variable: "CLERK_SECRET_KEY",
+            problem,
+        })?;
+        Ok(Self {
+            http,
+            base: base.into(),
+        })
+    }
+
+    /// Reads `CLERK_SECRET_KEY` and `CLERK_API_URL`.
+    pub fn from_settings(settings: &Settings) -> Configured<Self> {
+        let secret_key = settings.required(Part::Clerk, "CLERK_SECRET_KEY")?;
+        let base_url = settings.optional("CLERK_API_URL").unwrap_or(DEFAULT_URL);
+        Self::new(base_url, secret_key)
+    }
+
+    /// Reads one user.
+    pub async fn user(&self, id: &ClerkUserId, budget: Budget) -> Result<User, Error> {
+        let call = Call::<()>::new(Method::GET, format!("{}/users/{id}", self.base));
+        self.ask(&call, budget).await
+    }
+
+    /// Reads one page of all users, the oldest first.
+    pub async fn users(&self, page: &UserPage, budget: Budget) -> Result<Vec<User>, Error> {
+        let call = Call::<()> {
+            query: page.query(),
+            ..Call::new(Method::GET, format!("{}/users", self.base))
+        };
+        self.ask(&call, budget).await
+    }
+
+    /// Reads all users, page by page, from this page on.
+    pub fn all_users(&self, from: UserPage) -> UserPages<'_> {
+        UserPages::new(self, from)
+    }
+
+    /// Counts the users.
+    pub async fn n_users(&self, budget: Budget) -> Result<u64, Error> {
+        let call = Call::<()>::new(Method::GET, format!("{}/users/count", self.base));
+        let types::TotalCount { total_count } = self.ask(&call, budget).await?;
+        Ok(total_count)
+    }
+
+    /// Changes fields of a user; never metadata.
+    pub async fn patch_user(
+        &self,
+        id: &ClerkUserId,
+        patch: &UserPatch,
+        budget: Budget,
+    ) -> Result<User, Error> {
+        let call = Call {
+            body: Some(patch),
+            ..Call::new(Method::PATCH, format!("{}/users/{id}", self.base))
+        };
+        self.ask(&call, budget).await
+    }
+
+    /// Merges keys into a user's public metadata; a `null` removes its key, the others stay.
+    pub async fn merge_metadata(
+        &self,
+        id: &ClerkUserId,
+        public_metadata: &Map<String, Value>,
+        budget: Budget,
+    ) -> Result<User, Error> {
+        let call = Call {
+            body: Some(&types::MetadataPatch { public_metadata }),
+            ..Call::new(Method::PATCH, format!("{}/users/{id}/metadata", self.base))
+        };
+        self.ask(&call, budget).await
+    }
+
+    /// Deletes a user.
+    pub async fn delete_user(
+        &self,
+        id: &ClerkUserId,
+        budget: Budget,
+    ) -> Result<DeletedObject, Error> {
+        let call = Call::<()>::new(Method::DELETE, format!("{}/users/{id}", self.base));
+        self.ask(&call, budget).await
+    }
+
+    /// Invites somebody to sign up.
+    /// When [`Error::is_outcome_unknown`] holds, look for the invitation before sending another.
+    pub async fn create_invitation(
+        &self,
+        invitation: &NewInvitation,
+        budget: Budget,
+    ) -> Result<Invitation, Error> {
+        let call = Call {
+            body: Some(invitation),
+            ..Call::new(Method::POST, format!("{}/invitations", self.base))
+        };
+        self.ask(&call, budget).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        call: &Call<'_, impl Serialize>,
+        budget: Budget,
+    ) -> Result<T, Error> {
+        let body = retry::send(&self.http, call, budget).await?;
+        let json = &mut serde_json::Deserializer::from_slice(&body);
+        serde_path_to_error::deserialize(json)
+            .map_err(|error| Error::Unreadable(UnreadableBody::new(&error)))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("base", &self.base)
+            .field("secret_key", &"[redacted]")
+            .finish_non_exhaustive()
+    }
+}
+
+/// The URL up to and with `/v1`, or what is wrong with it.
+fn parse_base(text: &str) -> Result<String, &'static str> {
+    let url = Url::parse(text).map_err(|_| "is not a URL")?;
+    let is_loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return Err("names no host"),
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback => {}
+        "http" => return Err("must be https: the key would travel in the clear"),
+        _ => return Err("is not an http URL"),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a user name or a password");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("holds more than an address");
+    }
+    let trimmed = url.as_str().trim_end_matches('/');
+    let trimmed = trimmed.strip_suffix("/v1").unwrap_or(trimmed);
+    Ok(format!("{}/v1", trimmed.trim_end_matches('/')))
+}
+
+/// The connections of one client.
+///
+/// The environment's proxies and the system's certificates are not read: neither changes under a
+/// deployed function, and both would be paid for at every cold start.
+fn http_client(secret_key: &str) -> Result<reqwest::Client, &'static str> {
+    let is_key = secret_key.len() > "sk_".len()
+        && secret_key.starts_with("sk_")
+        && secret_key.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_key {
+        return Err("is not a secret key (sk_…)");
+    }
+    let problem = "cannot be used in a request";
+    let mut authorization =
+        HeaderValue::try_from(format!("Bearer {secret_key}")).map_err(|_| problem)?;
+    authorization.set_sensitive(true);
+    let headers = HeaderMap::from_iter([
+        (AUTHORIZATION, authorization),
+        (HeaderName::from_static("clerk-api-version"), API_VERSION),
+    ]);
+    let builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls_config()?)
+        .default_headers(headers)
+        .user_agent("clerk-sync")
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT);
+    #[cfg(target_os = "linux")]
+    let builder = builder.tcp_user_timeout(UNACKNOWLEDGED_TIMEOUT);
+    builder.build().map_err(|_| problem)
+}
+
+fn tls_config() -> Result<rustls::ClientConfig, &'static str> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| "cannot be sent: TLS is not available")?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests;
