@@ -1,0 +1,440 @@
+//! The handle on a running emulator.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io};
+
+use axum::Router;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use crate::clock::real_ms;
+use crate::connection::{CuttableListener, Scissors};
+use crate::entities::User;
+use crate::error::Error;
+use crate::faults::Fault;
+use crate::instance::{Instance, Outage};
+use crate::options::Options;
+use crate::requests::Request;
+use crate::seed::{self, NewUser};
+use crate::tokens::{self, Key, KeyError, LazyKey};
+use crate::webhooks::{self, Attempt, Message};
+use crate::world::{Deliver, Seed, World, deliver_in_background};
+use crate::{api, control};
+
+/// A running emulator; it stops when the last clone of this handle is gone.
+///
+/// The methods that stand for a person at the dashboard panic on input that the dashboard
+/// would refuse, because a test that goes on after that proves nothing.
+#[derive(Debug, Clone)]
+pub struct Emulator {
+    world: Arc<World>,
+    key: Arc<LazyKey>,
+    _running: Arc<Running>,
+}
+
+/// The tasks of an emulator.
+struct Running {
+    background: AbortHandle,
+    /// The server ends when this is dropped.
+    _server: oneshot::Sender<()>,
+}
+
+/// Why an emulator did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It may only be reached from this machine.
+    #[error("the emulator listens on loopback addresses only")]
+    NotLoopback,
+    /// The address is not free.
+    #[error("the address could not be listened on")]
+    Listen(#[from] io::Error),
+    /// The signing key could not be read.
+    #[error("the signing key could not be read")]
+    Key(#[from] KeyError),
+    /// The client that delivers webhooks could not be made.
+    #[error("the webhook client could not be made")]
+    Client(#[from] reqwest::Error),
+}
+
+/// A seed that the instance refuses.
+#[derive(Debug, thiserror::Error)]
+#[error("the seed is refused: {0}")]
+pub struct SeedError(String);
+
+impl Emulator {
+    /// Starts an emulator.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        if !options.listen.ip().is_loopback() {
+            return Err(StartError::NotLoopback);
+        }
+        let listener = TcpListener::bind(options.listen).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let key = Arc::new(match &options.private_key_pem {
+            Some(pem) => LazyKey::from_key(Key::from_pem(pem)?),
+            None => LazyKey::default(),
+        });
+        let mut instance = Instance::new(
+            options.instance_id.clone(),
+            options.issuer.clone().unwrap_or_else(|| url.clone()),
+            options.azp.clone(),
+            options.token_version,
+            Arc::clone(&key),
+        );
+        if let Some(webhook_url) = &options.webhook_url {
+            instance
+                .queue
+                .add_endpoint(webhook_url, &options.webhook_secret);
+        }
+        let world = Arc::new(World::new(url, &options, instance)?);
+
+        let app = Router::new()
+            .nest("/_emulator", control::router())
+            .fallback(api::serve)
+            .with_state(Arc::clone(&world))
+            .into_make_service_with_connect_info::<Scissors>();
+        let (sender, receiver) = oneshot::channel::<()>();
+        let server = axum::serve(CuttableListener(listener), app)
+            // The sender says nothing; it only goes away.
+            .with_graceful_shutdown(async { drop(receiver.await) });
+        tokio::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "the emulator's server ended");
+            }
+        });
+        let background = tokio::spawn(deliver_in_background(Arc::clone(&world))).abort_handle();
+        Ok(Self {
+            world,
+            key,
+            _running: Arc::new(Running {
+                background,
+                _server: sender,
+            }),
+        })
+    }
+
+    /// Where it listens, such as `http://127.0.0.1:4810`.
+    pub fn url(&self) -> &str {
+        &self.world.url
+    }
+
+    /// The key for the Backend API.
+    pub fn secret_key(&self) -> &str {
+        &self.world.secret_key
+    }
+
+    /// The signing secret of the default endpoint.
+    pub fn webhook_secret(&self) -> &str {
+        &self.world.webhook_secret
+    }
+
+    /// The id of the instance, which is also the `kid` of its tokens.
+    pub fn instance_id(&self) -> &str {
+        &self.world.instance_id
+    }
+
+    /// The `iss` of its tokens.
+    pub fn issuer(&self) -> String {
+        self.world.lock().issuer.clone()
+    }
+
+    /// The public key of its tokens, as PEM.
+    pub fn jwt_key(&self) -> &str {
+        self.key.get().public_pem()
+    }
+
+    /// The private key of its tokens, as PEM, to give to the next emulator.
+    pub fn private_key_pem(&self) -> Result<String, KeyError> {
+        self.key.get().private_pem()
+    }
+
+    // Users, as a person at the dashboard changes them.
+
+    /// Adds a user, with a `user.created`.
+    #[track_caller]
+    pub fn create_user(&self, user: Value) -> Value {
+        let mut instance = self.world.lock();
+        let created = NewUser::parse(user).and_then(|user| user.create(&mut instance));
+        wire(created)
+    }
+
+    /// Adds users without a webhook, as if they had been there before the endpoint.
+    #[track_caller]
+    pub fn seed_silently(&self, users: Vec<Value>) -> Vec<Value> {
+        match self.world.seed(Seed::silent(users)) {
+            Ok(users) => users.iter().map(|user| json!(user)).collect(),
+            Err(error) => refused(&error),
+        }
+    }
+
+    /// Adds the users of a seed, `{"users": [..], "silent"?: bool}`.
+    pub fn seed(&self, seed: Value) -> Result<(), SeedError> {
+        let seed = serde_json::from_value(seed).map_err(|error| SeedError(error.to_string()))?;
+        match self.world.seed(seed) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(SeedError(error.long_message)),
+        }
+    }
+
+    /// Adds six people to develop with.
+    pub fn seed_demo(&self) -> Result<(), SeedError> {
+        self.seed(seed::demo())
+    }
+
+    /// Changes fields of a user and merges metadata, with a `user.updated`.
+    #[track_caller]
+    pub fn update_user(&self, id: &str, patch: Value) -> Value {
+        wire(seed::edit(&mut self.world.lock(), id, patch))
+    }
+
+    /// Sets `public_metadata.role`, with a `user.updated`.
+    #[track_caller]
+    pub fn set_role(&self, id: &str, role: &str) -> Value {
+        self.update_user(id, json!({ "public_metadata": { "role": role } }))
+    }
+
+    /// Deletes a user, with a `user.deleted`.
+    #[track_caller]
+    pub fn delete_user(&self, id: &str) {
+        if let Err(error) = self.world.lock().delete_user(id) {
+            refused(&error)
+        }
+    }
+
+    /// The user as the Backend API shows it.
+    pub fn user(&self, id: &str) -> Option<Value> {
+        let instance = self.world.lock();
+        instance.store.user(id).ok().map(|user| json!(user))
+    }
+
+    /// All users, oldest first.
+    pub fn users(&self) -> Vec<Value> {
+        let instance = self.world.lock();
+        instance.store.users().map(|user| json!(user)).collect()
+    }
+
+    /// Somebody follows the link of an invitation; returns the user.
+    #[track_caller]
+    pub fn accept_invitation(&self, id: &str) -> Value {
+        wire(self.world.lock().accept_invitation(id))
+    }
+
+    // Tokens.
+
+    /// A session token, as the user's browser would send it now.
+    #[track_caller]
+    pub fn session_token(&self, user_id: &str) -> String {
+        self.session_token_with(user_id, Value::Null)
+    }
+
+    /// A session token with claims merged into it; `null` takes a claim out.
+    #[track_caller]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers write the claims in place"
+    )]
+    pub fn session_token_with(&self, user_id: &str, claims: Value) -> String {
+        let mut instance = self.world.lock();
+        match instance.session_for(user_id) {
+            Ok(session) => instance.session_token(&session, instance.azp.as_deref(), 60, &claims),
+            Err(error) => refused(&error),
+        }
+    }
+
+    /// The header of a good session token, to be spoilt and given to `sign_jwt`.
+    pub fn token_header(&self) -> Value {
+        tokens::header(self.instance_id())
+    }
+
+    /// The claims of a good session token, to be spoilt and given to `sign_jwt`.
+    ///
+    /// The user need not exist, or no longer.
+    pub fn token_claims(&self, user_id: &str) -> Value {
+        let mut instance = self.world.lock();
+        match instance.session_for(user_id) {
+            Ok(session) => instance.session_claims(&session, instance.azp.as_deref(), 60),
+            Err(_) => instance.claims_of_stranger(user_id),
+        }
+    }
+
+    /// Signs anything with the key of the instance, in the way that `alg` asks for.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers write the claims in place"
+    )]
+    pub fn sign_jwt(&self, header: Value, claims: Value) -> String {
+        self.key.get().sign(&header, &claims)
+    }
+
+    // Webhooks.
+
+    /// All messages, in the order in which they were made.
+    pub fn messages(&self) -> Vec<Message> {
+        self.world.lock().queue.messages()
+    }
+
+    /// Takes out the messages that no endpoint has taken, in order.
+    pub fn take_messages(&self) -> Vec<Message> {
+        self.world.lock().queue.take_pending()
+    }
+
+    /// The headers for a delivery of this message now, for the default endpoint.
+    pub fn sign(&self, message: &Message) -> Vec<(String, String)> {
+        message.signed(self.webhook_secret())
+    }
+
+    /// The headers for any body at any time, for the default endpoint.
+    pub fn sign_body(
+        &self,
+        svix_id: &str,
+        timestamp_seconds: i64,
+        body: &[u8],
+    ) -> Vec<(String, String)> {
+        webhooks::sign(self.webhook_secret(), svix_id, timestamp_seconds, body)
+    }
+
+    /// Adds an endpoint; it gets the messages made from now on. Returns its id.
+    pub fn add_endpoint(&self, url: &str, secret: &str) -> String {
+        self.world.lock().queue.add_endpoint(url, secret).id
+    }
+
+    /// Delivers without being asked to, or only when asked.
+    pub fn auto_deliver(&self, is_on: bool) {
+        self.world.set_auto(is_on);
+    }
+
+    /// Makes the attempts that are due, in order, and says what came of them.
+    pub async fn deliver_due(&self) -> Vec<Attempt> {
+        self.world.deliver_due(&Deliver::default()).await
+    }
+
+    /// Makes the attempts that are due, in another order, repeatedly, or with losses.
+    pub async fn deliver_due_with(&self, deliver: &Deliver) -> Vec<Attempt> {
+        self.world.deliver_due(deliver).await
+    }
+
+    /// Makes one attempt for this message at every endpoint, due or not.
+    pub async fn deliver(&self, message_id: &str) -> Vec<Attempt> {
+        self.world.deliver_one(message_id).await
+    }
+
+    /// Makes a message due again, as the dashboard's replay does.
+    pub fn replay(&self, message_id: &str) {
+        let mut instance = self.world.lock();
+        let now = instance.now();
+        instance.queue.replay(message_id, now);
+    }
+
+    /// Loses a message for good.
+    pub fn lose(&self, message_id: &str) {
+        self.world.lock().queue.remove(message_id);
+    }
+
+    // Faults.
+
+    /// Orders a fault.
+    pub fn fault(&self, fault: Fault) {
+        self.world.lock().faults.push(fault);
+    }
+
+    /// Takes back all faults.
+    pub fn clear_faults(&self) {
+        self.world.lock().faults.clear();
+    }
+
+    /// Answers 503 to everything.
+    pub fn down(&self) {
+        self.world.lock().outage = Some(Outage::Refusing);
+    }
+
+    /// Closes every connection without an answer.
+    pub fn unreachable(&self) {
+        self.world.lock().outage = Some(Outage::Unreachable);
+    }
+
+    /// Ends `down` and `unreachable`.
+    pub fn up(&self) {
+        self.world.lock().outage = None;
+    }
+
+    /// The calls of the Backend API so far, in order.
+    pub fn requests(&self) -> Vec<Request> {
+        self.world.lock().requests.all().iter().cloned().collect()
+    }
+
+    /// Forgets the calls so far.
+    pub fn clear_requests(&self) {
+        self.world.lock().requests.clear();
+    }
+
+    /// Forgets everything but the endpoints and the time.
+    pub fn reset(&self) {
+        self.world.lock().reset();
+    }
+
+    // Time.
+
+    /// The emulator's time in Unix milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.world.lock().now()
+    }
+
+    /// Moves the time forward.
+    pub fn advance(&self, duration: Duration) {
+        self.world.lock().clock.advance(duration);
+    }
+
+    /// Stops the clock where it is, so that writes share a millisecond.
+    pub fn freeze_clock(&self) {
+        let mut instance = self.world.lock();
+        let now = instance.now();
+        instance.clock.set(now);
+    }
+
+    /// Stops the clock at this time.
+    pub fn set_clock(&self, ms: i64) {
+        self.world.lock().clock.set(ms);
+    }
+
+    /// Lets the clock run on from where it stands.
+    pub fn resume_clock(&self) {
+        self.world.lock().clock.resume();
+    }
+
+    /// The wall clock in Unix milliseconds, which nothing moves.
+    pub fn real_ms() -> i64 {
+        real_ms()
+    }
+}
+
+#[track_caller]
+fn wire(user: Result<User, Error>) -> Value {
+    match user {
+        Ok(user) => json!(user),
+        Err(error) => refused(&error),
+    }
+}
+
+#[track_caller]
+#[expect(clippy::panic, reason = "a test with an impossible setup must stop")]
+fn refused(error: &Error) -> ! {
+    panic!(
+        "the emulator refuses: {} ({})",
+        error.long_message, error.code
+    )
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.background.abort();
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Running")
+    }
+}

@@ -1,0 +1,167 @@
+//! Refusals in Clerk's envelope, with the codes that Clerk documents.
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+/// One refusal of the Backend API.
+#[derive(Debug)]
+pub(crate) struct Error {
+    pub(crate) status: StatusCode,
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) long_message: String,
+    pub(crate) param_name: Option<String>,
+    /// Seconds, for the `Retry-After` header.
+    pub(crate) retry_after: Option<u64>,
+}
+
+impl Error {
+    pub(crate) fn new(status: StatusCode, code: &str, message: &str, long_message: &str) -> Self {
+        Self {
+            status,
+            code: code.to_owned(),
+            message: message.to_owned(),
+            long_message: long_message.to_owned(),
+            param_name: None,
+            retry_after: None,
+        }
+    }
+
+    fn form(code: &str, name: &str, message: &str, long_message: &str) -> Self {
+        Self {
+            param_name: Some(name.to_owned()),
+            ..Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                code,
+                message,
+                long_message,
+            )
+        }
+    }
+
+    /// The object is not there.
+    pub(crate) fn not_found(kind: &str, id: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "resource_not_found",
+            "not found",
+            &format!("No {kind} was found with id {id}"),
+        )
+    }
+
+    /// There is no such route.
+    pub(crate) fn no_route() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "resource_not_found",
+            "not found",
+            "There is nothing at this address.",
+        )
+    }
+
+    /// An e-mail address, username or external id belongs to someone else.
+    pub(crate) fn taken(name: &str) -> Self {
+        let kind = name.replace('_', " ");
+        Self::form(
+            "form_identifier_exists",
+            name,
+            &format!("That {kind} is taken. Please try another."),
+            &format!("That {kind} is taken. Please try another."),
+        )
+    }
+
+    pub(crate) fn missing(name: &str) -> Self {
+        Self::form(
+            "form_param_missing",
+            name,
+            "is missing",
+            &format!("{name} must be included."),
+        )
+    }
+
+    pub(crate) fn unknown(name: &str) -> Self {
+        Self::form(
+            "form_param_unknown",
+            name,
+            "is unknown",
+            &format!("{name} is not a valid parameter for this request."),
+        )
+    }
+
+    pub(crate) fn wrong_type(name: &str, expected: &str) -> Self {
+        Self::form(
+            "form_param_type_invalid",
+            name,
+            "is invalid",
+            &format!("{name} must be of type {expected}."),
+        )
+    }
+
+    pub(crate) fn wrong_format(name: &str, expected: &str) -> Self {
+        Self::form(
+            "form_param_format_invalid",
+            name,
+            "is invalid",
+            &format!("{name} must be {expected}."),
+        )
+    }
+
+    pub(crate) fn wrong_value(name: &str, why: &str) -> Self {
+        Self::form("form_param_value_invalid", name, "is invalid", why)
+    }
+
+    pub(crate) fn too_large(name: &str) -> Self {
+        Self::form(
+            "form_param_exceeds_allowed_size",
+            name,
+            "exceeds allowed size",
+            &format!("{name} exceeds the maximum allowed size of 8 KB."),
+        )
+    }
+
+    pub(crate) fn short_password() -> Self {
+        Self::form(
+            "form_password_length_too_short",
+            "password",
+            "Passwords must be 8 characters or more.",
+            "Passwords must be 8 characters or more.",
+        )
+    }
+
+    pub(crate) fn bad_request(code: &str, message: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message, message)
+    }
+
+    pub(crate) fn too_many_requests(retry_after: u64) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "Too many requests. Please try again in a bit.",
+                "Too many requests, retry later",
+            )
+        }
+    }
+
+    pub(crate) fn unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "service_unavailable",
+            "Service unavailable",
+            "The service is temporarily unavailable.",
+        )
+    }
+
+    /// The body as it goes over the wire.
+    pub(crate) fn envelope(&self, trace_id: &str) -> Value {
+        let mut entry = Map::new();
+        entry.insert("message".to_owned(), json!(self.message));
+        entry.insert("long_message".to_owned(), json!(self.long_message));
+        entry.insert("code".to_owned(), json!(self.code));
+        if let Some(name) = &self.param_name {
+            entry.insert("meta".to_owned(), json!({ "param_name": name }));
+        }
+        json!({ "errors": [entry], "clerk_trace_id": trace_id })
+    }
+}

@@ -1,0 +1,352 @@
+//! One Clerk instance: its objects, its clock, and the webhook that each write makes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+use crate::entities::{DeletedObject, EmailAddress, Invitation, Session, User, Verification};
+use crate::error::Error;
+use crate::faults::Fault;
+use crate::limits::Limits;
+use crate::metadata;
+use crate::requests::Log;
+use crate::store::Store;
+use crate::tokens::{self, LazyKey, Subject, TokenVersion};
+use crate::webhooks::queue::Queue;
+use crate::{ids, json};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Everything that changes while the emulator runs.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) id: String,
+    pub(crate) issuer: String,
+    pub(crate) azp: Option<String>,
+    pub(crate) token_version: TokenVersion,
+    pub(crate) key: Arc<LazyKey>,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) queue: Queue,
+    pub(crate) limits: Limits,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) outage: Option<Outage>,
+    pub(crate) requests: Log,
+    /// Writes make no webhooks while this is set.
+    pub(crate) is_silent: bool,
+    /// The last session made for each user by `session_for`.
+    sessions_by_user: HashMap<String, String>,
+}
+
+/// How the instance is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outage {
+    /// It answers 503.
+    Refusing,
+    /// It closes connections without an answer.
+    Unreachable,
+}
+
+/// The envelope of a webhook.
+#[derive(Serialize)]
+struct Event<'a, T> {
+    data: T,
+    #[serde(rename = "event_attributes")]
+    attributes: Value,
+    #[serde(rename = "instance_id")]
+    instance: &'a str,
+    object: &'static str,
+    timestamp: i64,
+    #[serde(rename = "type")]
+    kind: &'a str,
+}
+
+impl Instance {
+    pub(crate) fn new(
+        id: String,
+        issuer: String,
+        azp: Option<String>,
+        token_version: TokenVersion,
+        key: Arc<LazyKey>,
+    ) -> Self {
+        Self {
+            id,
+            issuer,
+            azp,
+            token_version,
+            key,
+            clock: Clock::default(),
+            store: Store::default(),
+            queue: Queue::default(),
+            limits: Limits::default(),
+            faults: Vec::new(),
+            outage: None,
+            requests: Log::default(),
+            is_silent: false,
+            sessions_by_user: HashMap::new(),
+        }
+    }
+
+    /// Forgets everything but the endpoints and the time.
+    pub(crate) fn reset(&mut self) {
+        self.store = Store::default();
+        self.queue.clear();
+        self.limits = Limits::default();
+        self.faults.clear();
+        self.outage = None;
+        self.requests = Log::default();
+        self.sessions_by_user.clear();
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// Adds a user.
+    pub(crate) fn create_user(&mut self, user: User) -> Result<User, Error> {
+        let user = self.store.put(user)?;
+        self.emit("user.created", &user);
+        Ok(user)
+    }
+
+    /// Changes a user; every write moves `updated_at`, and never backwards.
+    pub(crate) fn update_user(
+        &mut self,
+        id: &str,
+        change: impl FnOnce(&mut User) -> Result<(), Error>,
+    ) -> Result<User, Error> {
+        let mut user = self.store.user(id)?.clone();
+        change(&mut user)?;
+        user.updated_at = user.updated_at.max(self.now());
+        let user = self.store.put(user)?;
+        self.emit("user.updated", &user);
+        Ok(user)
+    }
+
+    /// Deletes a user with all sessions.
+    pub(crate) fn delete_user(&mut self, id: &str) -> Result<DeletedObject, Error> {
+        self.store.user(id)?;
+        let external_id = self.store.remove(id).and_then(|user| user.external_id);
+        self.store
+            .sessions
+            .retain(|_, session| session.user_id != id);
+        self.sessions_by_user.remove(id);
+        let deleted = DeletedObject {
+            object: "user",
+            id: id.to_owned(),
+            deleted: true,
+            external_id,
+        };
+        self.emit("user.deleted", &deleted);
+        Ok(deleted)
+    }
+
+    /// Ends every session of a user.
+    pub(crate) fn revoke_sessions(&mut self, user_id: &str) {
+        let now = self.now();
+        self.sessions_by_user.remove(user_id);
+        for session in self.store.sessions.values_mut() {
+            if session.user_id == user_id && session.status == "active" {
+                session.status = "revoked";
+                session.updated_at = now;
+            }
+        }
+    }
+
+    /// Signs a user in.
+    pub(crate) fn create_session(&mut self, user_id: &str) -> Result<Session, Error> {
+        let now = self.now();
+        let mut user = self.store.user(user_id)?.clone();
+        // A sign-in is no write: neither `updated_at` nor a webhook shows it.
+        user.last_sign_in_at = Some(now);
+        user.last_active_at = Some(now - now.rem_euclid(DAY_MS));
+        self.store.put(user)?;
+        let session = Session {
+            object: "session",
+            id: ids::new("sess"),
+            user_id: user_id.to_owned(),
+            client_id: ids::new("client"),
+            actor: None,
+            status: "active",
+            last_active_organization_id: None,
+            last_active_at: now,
+            expire_at: now + 7 * DAY_MS,
+            abandon_at: now + 30 * DAY_MS,
+            created_at: now,
+            updated_at: now,
+        };
+        self.store
+            .sessions
+            .insert(session.id.clone(), session.clone());
+        Ok(session)
+    }
+
+    /// The active session of a user, or a new one.
+    pub(crate) fn session_for(&mut self, user_id: &str) -> Result<Session, Error> {
+        let known = self
+            .sessions_by_user
+            .get(user_id)
+            .and_then(|id| self.store.sessions.get(id))
+            .filter(|session| session.status == "active");
+        if let Some(session) = known {
+            return Ok(session.clone());
+        }
+        let session = self.create_session(user_id)?;
+        self.sessions_by_user
+            .insert(user_id.to_owned(), session.id.clone());
+        Ok(session)
+    }
+
+    /// A session token; `overrides` are merged into its claims.
+    pub(crate) fn session_token(
+        &self,
+        session: &Session,
+        azp: Option<&str>,
+        lifetime_seconds: i64,
+        overrides: &Value,
+    ) -> String {
+        let mut claims = self.session_claims(session, azp, lifetime_seconds);
+        if overrides.is_object() {
+            metadata::merge(&mut claims, overrides);
+        }
+        self.key.get().sign(&tokens::header(&self.id), &claims)
+    }
+
+    /// The claims of a session token made now.
+    pub(crate) fn session_claims(
+        &self,
+        session: &Session,
+        azp: Option<&str>,
+        lifetime_seconds: i64,
+    ) -> Value {
+        let subject = Subject {
+            issuer: &self.issuer,
+            user_id: &session.user_id,
+            session_id: &session.id,
+            session_created_at: session.created_at,
+            azp,
+            lifetime_seconds,
+        };
+        tokens::claims(self.token_version, &subject, self.now())
+    }
+
+    /// The claims of a session token of somebody who is not, or no longer, a user.
+    pub(crate) fn claims_of_stranger(&self, user_id: &str) -> Value {
+        let subject = Subject {
+            issuer: &self.issuer,
+            user_id,
+            session_id: &ids::new("sess"),
+            session_created_at: self.now(),
+            azp: self.azp.as_deref(),
+            lifetime_seconds: 60,
+        };
+        tokens::claims(self.token_version, &subject, self.now())
+    }
+
+    /// Invites an e-mail address.
+    pub(crate) fn create_invitation(
+        &mut self,
+        email_address: String,
+        public_metadata: Value,
+        lifetime_days: i64,
+    ) -> Invitation {
+        let now = self.now();
+        let invitation = Invitation {
+            object: "invitation",
+            id: ids::new("inv"),
+            email_address,
+            public_metadata,
+            revoked: false,
+            status: "pending",
+            url: format!(
+                "{}/v1/tickets/accept?ticket={}",
+                self.issuer,
+                ids::letters(40)
+            ),
+            expires_at: Some(now + lifetime_days * DAY_MS),
+            created_at: now,
+            updated_at: now,
+        };
+        self.store
+            .invitations
+            .insert(invitation.id.clone(), invitation.clone());
+        invitation
+    }
+
+    /// Marks the invitations whose time has run out.
+    pub(crate) fn expire_invitations(&mut self) {
+        let now = self.now();
+        for invitation in self.store.invitations.values_mut() {
+            if invitation.status == "pending" && invitation.expires_at.is_some_and(|at| at <= now) {
+                invitation.status = "expired";
+            }
+        }
+    }
+
+    /// Somebody follows the link of an invitation and signs up, or in.
+    pub(crate) fn accept_invitation(&mut self, id: &str) -> Result<User, Error> {
+        self.expire_invitations();
+        let now = self.now();
+        let invitation = self.store.invitation_mut(id)?;
+        if invitation.status != "pending" {
+            return Err(Error::bad_request(
+                &format!("invitation_already_{}", invitation.status),
+                "The invitation is no longer open.",
+            ));
+        }
+        invitation.status = "accepted";
+        invitation.updated_at = now;
+        let invitation = invitation.clone();
+        let owner = self.store.owner_of_email(&invitation.email_address);
+        if let Some(id) = owner.map(|user| user.id.clone()) {
+            return self.update_user(&id, |user| {
+                metadata::merge(&mut user.public_metadata, &invitation.public_metadata);
+                Ok(())
+            });
+        }
+        let mut user = User::new(ids::new("user"), now);
+        user.public_metadata = invitation.public_metadata;
+        let address = email_address(invitation.email_address, Some(Verification::ticket()), now);
+        user.primary_email_address_id = Some(address.id.clone());
+        user.email_addresses.push(address);
+        self.create_user(user)
+    }
+
+    fn emit(&mut self, event_type: &str, data: &impl Serialize) {
+        if self.is_silent {
+            return;
+        }
+        let now = self.now();
+        let body = json::encode(&Event {
+            data,
+            attributes: json!({ "http_request": { "client_ip": "", "user_agent": "" } }),
+            instance: &self.id,
+            object: "event",
+            timestamp: now,
+            kind: event_type,
+        });
+        self.queue.push(event_type, body, now);
+    }
+}
+
+/// A fresh e-mail address.
+pub(crate) fn email_address(
+    email_address: String,
+    verification: Option<Verification>,
+    now: i64,
+) -> EmailAddress {
+    EmailAddress {
+        id: ids::new("idn"),
+        object: "email_address",
+        email_address,
+        reserved: false,
+        verification,
+        linked_to: Vec::new(),
+        matches_sso_connection: false,
+        created_at: now,
+        updated_at: now,
+    }
+}

@@ -1,0 +1,159 @@
+// Drives the emulator with Clerk's own SDK: what it asks for must come back as it expects.
+// Usage: npm ci && npm test -- ../../../target/debug/clerk-emulator
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { createServer } from "node:http";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { createClerkClient, verifyToken } from "@clerk/backend";
+import { verifyWebhook } from "@clerk/backend/webhooks";
+
+const binary = process.argv[2] ?? "../../../target/debug/clerk-emulator";
+const emulator = spawn(binary, ["--listen", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "inherit"] });
+const [line] = await once(createInterface({ input: emulator.stdout }), "line");
+const { url, secretKey, jwtKey, issuer, webhookSecret } = JSON.parse(line);
+
+const clerk = createClerkClient({ secretKey, apiUrl: url, telemetry: { disabled: true } });
+const control = async (path, body) => {
+  const response = await fetch(`${url}/_emulator${path}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  assert.equal(response.status, 200, path);
+  return response.json();
+};
+const refusal = async (promise) => {
+  const error = await promise.then(() => assert.fail("it was not refused"), (error) => error);
+  return { status: error.status, code: error.errors?.[0]?.code, retryAfter: error.retryAfter };
+};
+
+const checks = {
+  async "a user is made, read, found, changed and deleted"() {
+    const ada = await clerk.users.createUser({
+      emailAddress: ["ada@example.com"],
+      firstName: "Ada",
+      externalId: "1",
+      publicMetadata: { role: "STUDENT", a: { b: 1, c: 2 } },
+    });
+    assert.equal(ada.primaryEmailAddress.emailAddress, "ada@example.com");
+    assert.equal(ada.primaryEmailAddress.verification.status, "verified");
+    assert.equal((await clerk.users.getUser(ada.id)).firstName, "Ada");
+
+    const merged = await clerk.users.updateUserMetadata(ada.id, {
+      publicMetadata: { role: "ADMIN", a: { b: null } },
+    });
+    assert.deepEqual(merged.publicMetadata, { role: "ADMIN", a: { c: 2 } });
+    const renamed = await clerk.users.updateUser(ada.id, { lastName: "Lovelace" });
+    assert.equal(renamed.fullName, "Ada Lovelace");
+    assert.ok(renamed.updatedAt >= ada.updatedAt);
+
+    const list = await clerk.users.getUserList({ userId: [ada.id, "user_nobody"], limit: 5 });
+    assert.deepEqual([list.data.length, list.totalCount], [1, 1]);
+    const found = await clerk.users.getUserList({ emailAddress: ["ada@example.com"], orderBy: "-updated_at" });
+    assert.equal(found.data[0].id, ada.id);
+    assert.equal((await clerk.users.banUser(ada.id)).banned, true);
+    assert.equal((await clerk.users.unbanUser(ada.id)).banned, false);
+    assert.equal((await clerk.users.lockUser(ada.id)).locked, true);
+    assert.equal((await clerk.users.unlockUser(ada.id)).locked, false);
+
+    const deleted = await clerk.users.deleteUser(ada.id);
+    assert.equal(deleted.deleted, true);
+    assert.deepEqual(await refusal(clerk.users.getUser(ada.id)), {
+      status: 404, code: "resource_not_found", retryAfter: undefined,
+    });
+  },
+
+  async "a taken address is refused with its code"() {
+    const user = { emailAddress: ["taken@example.com"] };
+    await clerk.users.createUser(user);
+    const { status, code } = await refusal(clerk.users.createUser(user));
+    assert.deepEqual([status, code], [422, "form_identifier_exists"]);
+  },
+
+  async "addresses are added, made primary and removed"() {
+    const user = await clerk.users.createUser({ emailAddress: ["one@example.com"] });
+    const address = await clerk.emailAddresses.createEmailAddress({
+      userId: user.id, emailAddress: "two@example.com", verified: true, primary: true,
+    });
+    assert.equal((await clerk.emailAddresses.getEmailAddress(address.id)).emailAddress, "two@example.com");
+    const changed = await clerk.users.getUser(user.id);
+    assert.equal(changed.primaryEmailAddress.emailAddress, "two@example.com");
+    await clerk.emailAddresses.deleteEmailAddress(address.id);
+    assert.equal((await clerk.users.getUser(user.id)).emailAddresses.length, 1);
+  },
+
+  async "an invitation is sent, listed and revoked"() {
+    const invitation = await clerk.invitations.createInvitation({
+      emailAddress: "new@example.com", publicMetadata: { role: "STUDENT" },
+    });
+    const list = await clerk.invitations.getInvitationList({ status: "pending" });
+    assert.deepEqual([list.data[0].id, list.totalCount], [invitation.id, 1]);
+    assert.equal((await clerk.invitations.revokeInvitation(invitation.id)).status, "revoked");
+  },
+
+  async "a token verifies with the key, and with the key set"() {
+    const user = await clerk.users.createUser({ emailAddress: ["token@example.com"] });
+    const { jwt } = await control("/tokens", { user_id: user.id, azp: "http://localhost:3000" });
+    const authorizedParties = ["http://localhost:3000"];
+    const byKey = await verifyToken(jwt, { jwtKey, authorizedParties });
+    assert.deepEqual([byKey.sub, byKey.iss], [user.id, issuer]);
+    const byKeySet = await verifyToken(jwt, { secretKey, apiUrl: url, authorizedParties });
+    assert.equal(byKeySet.sub, user.id);
+    await assert.rejects(verifyToken(jwt, { jwtKey, authorizedParties: ["https://other.example"] }));
+
+    const session = (await clerk.sessions.getSessionList({ userId: user.id })).data[0];
+    const fresh = await clerk.sessions.getToken(session.id);
+    assert.equal((await verifyToken(fresh.jwt, { jwtKey })).sid, session.id);
+
+    const request = new Request("http://localhost:3000/", { headers: { authorization: `Bearer ${jwt}` } });
+    const publishableKey = `pk_test_${btoa("emulator.clerk.accounts.dev$")}`;
+    const state = await clerk.authenticateRequest(request, { jwtKey, publishableKey, authorizedParties });
+    assert.deepEqual([state.status, state.toAuth().userId], ["signed-in", user.id]);
+  },
+
+  async "the wrong key is refused, and a limit says when to come back"() {
+    const stranger = createClerkClient({ secretKey: "sk_test_other", apiUrl: url, telemetry: { disabled: true } });
+    const { status, code } = await refusal(stranger.users.getUserList());
+    assert.deepEqual([status, code], [401, "clerk_key_invalid"]);
+    await control("/faults", { times: 1, effect: { status: 429, retry_after: 7 } });
+    assert.deepEqual(await refusal(clerk.users.getCount()), {
+      status: 429, code: "too_many_requests", retryAfter: 7,
+    });
+  },
+
+  async "a webhook passes the SDK's verification, and a changed one does not"() {
+    const received = [];
+    const server = createServer((request, response) => {
+      let body = "";
+      request.on("data", (chunk) => (body += chunk));
+      request.on("end", () => {
+        received.push({ headers: request.headers, body });
+        response.writeHead(204).end();
+      });
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const endpoint = `http://127.0.0.1:${server.address().port}/`;
+    await control("/endpoints", { url: endpoint, secret: webhookSecret });
+    const user = await clerk.users.createUser({ emailAddress: ["hook@example.com"], privateMetadata: { a: "<&>" } });
+    while (received.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    server.close();
+
+    const [{ headers, body }] = received;
+    const delivery = (text) => new Request(endpoint, { method: "POST", headers, body: text });
+    const event = await verifyWebhook(delivery(body), { signingSecret: webhookSecret });
+    assert.deepEqual([event.type, event.data.id], ["user.created", user.id]);
+    assert.deepEqual(event.data.private_metadata, { a: "<&>" });
+    await assert.rejects(verifyWebhook(delivery(`${body} `), { signingSecret: webhookSecret }));
+  },
+};
+
+try {
+  for (const [name, check] of Object.entries(checks)) {
+    await check();
+    console.log(`ok - ${name}`);
+  }
+} finally {
+  emulator.kill();
+}
