@@ -32,7 +32,7 @@ pub use users::Role;
 const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// After so long without use the connection is tried before it is trusted:
 /// the sandbox may have been frozen, and its peer gone without a word.
-const IDLE_LIMIT: Duration = Duration::from_secs(60);
+const IDLE_LIMIT: Duration = Duration::from_mins(1);
 /// How long that trial may take.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -24,6 +24,7 @@ use serde_json::Value;
 use tracing::Instrument as _;
 
 use crate::auth::{self, Reason};
+use crate::telemetry::chain;
 use crate::{Error, Result};
 
 pub(crate) use gateway::{is_http, is_netlify_schedule};
@@ -209,18 +210,6 @@ pub(crate) fn deadline(deadline_ms: u64, margin: Duration, default: Duration) ->
         Err(_) => default,
     };
     Instant::now() + budget
-}
-
-/// An error and all that caused it, in one line for the log.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line.push_str(": ");
-        line.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    line
 }
 
 fn respond(status: StatusCode, body: Vec<u8>) -> Response {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::http::{self, RuntimeError};
-use crate::{Error, Result};
+use crate::{Error, Result, telemetry};
 
 /// What a run may take when nobody says how long it may.
 const DEFAULT_BUDGET: Duration = Duration::from_secs(20);
@@ -87,7 +87,7 @@ impl From<Error> for Failed {
         Self {
             code,
             message: error.to_string(),
-            chain: http::chain(&error),
+            chain: telemetry::chain(&error),
         }
     }
 }

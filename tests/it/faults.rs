@@ -23,7 +23,9 @@ async fn a_restarted_database_is_reconnected_within_the_request() {
         for message in app.clerk.take_messages() {
             assert_eq!(app.deliver(&message).await.status, 200);
         }
-        let row = sql.query_one("select last_name from users where clerk_id = $1", &[&ada]).await;
+        let row = sql
+            .query_one("select last_name from users where clerk_id = $1", &[&ada])
+            .await;
         assert_eq!(row.unwrap().get::<_, String>(0), role);
     }
     app.database.remove().await;
@@ -34,7 +36,8 @@ async fn a_restarted_database_is_reconnected_within_the_request() {
 async fn a_flapping_database_loses_nothing() {
     let app = TestApp::new().await;
     for n in 0..15 {
-        app.clerk.create_user(json!({ "email": format!("u{n}@example.com") }));
+        app.clerk
+            .create_user(json!({ "email": format!("u{n}@example.com") }));
     }
     let messages = app.clerk.take_messages();
     let storm = async {
@@ -58,7 +61,10 @@ async fn a_flapping_database_loses_nothing() {
     tokio::join!(storm, deliveries);
     let sql = app.database.connect().await;
     let counts = sql
-        .query_one("select (select count(*) from users), (select count(*) from inbox)", &[])
+        .query_one(
+            "select (select count(*) from users), (select count(*) from inbox)",
+            &[],
+        )
         .await
         .unwrap();
     assert_eq!((counts.get::<_, i64>(0), counts.get::<_, i64>(1)), (15, 15));
@@ -78,9 +84,16 @@ async fn clerk_answering_429_500_or_nothing_never_costs_the_role() {
         let app = TestApp::new().await;
         let admin = app.admin("grace").await;
         let ada = app.user("ada", Some("STUDENT")).await;
-        app.clerk.fault(fault.clone().on("PATCH", "/v1/users").once());
-        let answer = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
-        assert_eq!((answer.status, &answer.body["clerkSync"]), (200, &json!("pending")), "{fault:?}");
+        app.clerk
+            .fault(fault.clone().on("PATCH", "/v1/users").once());
+        let answer = app
+            .set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+            .await;
+        assert_eq!(
+            (answer.status, &answer.body["clerkSync"]),
+            (200, &json!("pending")),
+            "{fault:?}"
+        );
         app.settle().await;
         assert_eq!(app.clerk_role(&ada), "INSTRUCTOR", "{fault:?}");
         app.finish().await;
@@ -92,12 +105,21 @@ async fn a_silent_clerk_holds_nobody_up_for_long() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    app.clerk.fault(Fault::slow(Duration::from_secs(20)).on("PATCH", "/v1/users"));
+    app.clerk
+        .fault(Fault::slow(Duration::from_secs(20)).on("PATCH", "/v1/users"));
     let begun = Instant::now();
-    let answer = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
-    assert_eq!((answer.status, &answer.body["clerkSync"]), (200, &json!("pending")));
+    let answer = app
+        .set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
+    assert_eq!(
+        (answer.status, &answer.body["clerkSync"]),
+        (200, &json!("pending"))
+    );
     let took = begun.elapsed();
-    assert!(took < Duration::from_millis(3500), "2 s for Clerk and no more: {took:?}");
+    assert!(
+        took < Duration::from_millis(3500),
+        "2 s for Clerk and no more: {took:?}"
+    );
     app.database.remove().await;
 }
 
@@ -107,8 +129,14 @@ async fn a_wrong_secret_key_kills_no_push() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    app.clerk.fault(Fault::refusal(401, "clerk_key_invalid").on("PATCH", "/v1/users").once());
-    let answer = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    app.clerk.fault(
+        Fault::refusal(401, "clerk_key_invalid")
+            .on("PATCH", "/v1/users")
+            .once(),
+    );
+    let answer = app
+        .set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
     assert_eq!(answer.body["clerkSync"], "pending");
     app.finish().await;
 }
@@ -119,13 +147,22 @@ async fn a_crash_while_delivering_loses_nothing() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    app.clerk.fault(Fault::slow(Duration::from_secs(20)).on("PATCH", "/v1/users").once());
+    app.clerk.fault(
+        Fault::slow(Duration::from_secs(20))
+            .on("PATCH", "/v1/users")
+            .once(),
+    );
     let set = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }));
     // The sandbox dies in the middle of the call.
-    assert!(tokio::time::timeout(Duration::from_millis(500), set).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(500), set)
+            .await
+            .is_err()
+    );
     assert_eq!(app.role(&ada).await, "INSTRUCTOR");
     assert_eq!(app.reconcile().await.n_delivered, 0, "leased");
-    app.execute("update outbox set leased_until = now() - interval '1 second'").await;
+    app.execute("update outbox set leased_until = now() - interval '1 second'")
+        .await;
     assert_eq!(app.reconcile().await.n_delivered, 1);
     app.finish().await;
 }
@@ -141,14 +178,20 @@ async fn two_reconciles_at_once_share_the_work() {
         app.clerk.up();
         let user = app.user(&id, Some("STUDENT")).await;
         app.clerk.down();
-        app.set_role(&admin, &user, json!({ "role": "INSTRUCTOR" })).await;
+        app.set_role(&admin, &user, json!({ "role": "INSTRUCTOR" }))
+            .await;
     }
     app.clerk.up();
     app.forget_waits().await;
     app.clerk.clear_requests();
     let (one, two) = tokio::join!(app.reconcile(), app.reconcile());
     assert_eq!(one.n_delivered + two.n_delivered, 12);
-    let n_patches = app.clerk.requests().iter().filter(|call| call.method == "PATCH").count();
+    let n_patches = app
+        .clerk
+        .requests()
+        .iter()
+        .filter(|call| call.method == "PATCH")
+        .count();
     assert_eq!(n_patches, 12);
     app.finish().await;
 }

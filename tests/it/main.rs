@@ -1,16 +1,30 @@
 //! The integration tests.
 
 #[cfg(test)]
+mod bugs;
+#[cfg(test)]
 mod clerk_client;
+#[cfg(test)]
+mod convergence;
 #[cfg(test)]
 mod emulator;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod migrations;
+#[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod reads;
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]
+mod round_trips;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tidy;
 #[cfg(test)]
 mod webhook;

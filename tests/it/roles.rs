@@ -22,7 +22,9 @@ async fn a_role_set_here_arrives_in_clerk() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    let answer = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    let answer = app
+        .set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(answer.body["clerkSync"], "synced");
     assert_eq!(answer.body["user"]["role"], "INSTRUCTOR");
@@ -37,10 +39,17 @@ async fn other_metadata_survives_a_push() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    app.clerk.update_user(&ada, json!({ "public_metadata": { "theme": { "dark": true } } }));
-    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    app.clerk.update_user(
+        &ada,
+        json!({ "public_metadata": { "theme": { "dark": true } } }),
+    );
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
     let metadata = &app.clerk.user(&ada).unwrap()["public_metadata"];
-    assert_eq!(metadata, &json!({ "role": "INSTRUCTOR", "theme": { "dark": true } }));
+    assert_eq!(
+        metadata,
+        &json!({ "role": "INSTRUCTOR", "theme": { "dark": true } })
+    );
     assert_eq!(&app.row(&ada).await["public_metadata"], metadata);
     app.finish().await;
 }
@@ -52,8 +61,13 @@ async fn with_clerk_down_the_role_is_pending_and_delivered_later() {
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
     app.clerk.down();
-    let answer = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
-    assert_eq!((answer.status, &answer.body["clerkSync"]), (200, &json!("pending")));
+    let answer = app
+        .set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
+    assert_eq!(
+        (answer.status, &answer.body["clerkSync"]),
+        (200, &json!("pending"))
+    );
     assert_eq!(app.role(&ada).await, "INSTRUCTOR");
     assert_eq!(app.clerk_role(&ada), "STUDENT");
     assert_eq!(shown(&app, &admin, &ada).await["clerkSync"], "pending");
@@ -73,13 +87,21 @@ async fn who_changed_which_role_is_kept_with_the_change() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
     app.clerk.set_role(&ada, "ADMIN");
     app.deliver_all().await;
-    let answer = app.get(&admin, &format!("/api/admin/role-changes?userId={ada}")).await;
+    let answer = app
+        .get(&admin, &format!("/api/admin/role-changes?userId={ada}"))
+        .await;
     let changes = answer.body["roleChanges"].as_array().unwrap();
     let short = |change: &Value| {
-        json!([change["oldRole"], change["newRole"], change["actor"], change["source"]])
+        json!([
+            change["oldRole"],
+            change["newRole"],
+            change["actor"],
+            change["source"]
+        ])
     };
     let found: Vec<Value> = changes.iter().map(short).collect();
     assert_eq!(
@@ -91,7 +113,10 @@ async fn who_changed_which_role_is_kept_with_the_change() {
         ]
     );
     assert_eq!(changes[1]["requestId"], "request-1");
-    let refused = app.sql.batch_execute("update role_changes set actor = 'x'").await;
+    let refused = app
+        .sql
+        .batch_execute("update role_changes set actor = 'x'")
+        .await;
     assert!(refused.is_err(), "the trail is append-only");
     app.finish().await;
 }
@@ -102,13 +127,22 @@ async fn the_echo_of_our_own_push_changes_nothing() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
     let before = app.row(&ada).await;
-    let echo = app.clerk.take_messages().pop().expect("Clerk tells of our push");
+    let echo = app
+        .clerk
+        .take_messages()
+        .pop()
+        .expect("Clerk tells of our push");
     assert_eq!(app.deliver(&echo).await.body["outcome"], "applied");
     assert_eq!(app.row(&ada).await, before, "not even a time moves");
     assert_eq!(app.inbox(&echo.id).await["detail"]["changed"], json!([]));
-    assert_eq!(app.count("outbox where completed_at is null").await, 0, "nothing goes back");
+    assert_eq!(
+        app.count("outbox where completed_at is null").await,
+        0,
+        "nothing goes back"
+    );
     app.finish().await;
 }
 
@@ -119,8 +153,10 @@ async fn a_foreign_change_in_the_window_of_a_push_is_not_swallowed() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    app.clerk.update_user(&ada, json!({ "first_name": "Augusta" }));
-    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    app.clerk
+        .update_user(&ada, json!({ "first_name": "Augusta" }));
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
     assert_eq!(app.row(&ada).await["first_name"], "Augusta");
     assert_eq!(app.deliver_all().await, ["stale", "applied"]);
     assert_eq!(app.row(&ada).await["first_name"], "Augusta");
@@ -134,8 +170,10 @@ async fn a_foreign_change_in_the_same_millisecond_as_a_push_is_not_swallowed() {
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
     app.clerk.freeze_clock();
-    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
-    app.clerk.update_user(&ada, json!({ "first_name": "Augusta" }));
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
+    app.clerk
+        .update_user(&ada, json!({ "first_name": "Augusta" }));
     app.clerk.resume_clock();
     app.settle().await;
     assert_eq!(app.row(&ada).await["first_name"], "Augusta");
@@ -148,14 +186,22 @@ async fn a_push_whose_answer_is_lost_is_settled_by_reading() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    app.clerk.fault(Fault::drop_answer().on("PATCH", "/v1/users").times(1));
-    let answer = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    app.clerk
+        .fault(Fault::drop_answer().on("PATCH", "/v1/users").times(1));
+    let answer = app
+        .set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
     assert_eq!(answer.body["clerkSync"], "pending");
     assert_eq!(app.clerk_role(&ada), "INSTRUCTOR");
     app.clerk.clear_requests();
     app.forget_waits().await;
     assert_eq!(app.reconcile().await.n_delivered, 1);
-    let methods: Vec<_> = app.clerk.requests().into_iter().map(|call| call.method).collect();
+    let methods: Vec<_> = app
+        .clerk
+        .requests()
+        .into_iter()
+        .map(|call| call.method)
+        .collect();
     assert_eq!(methods, ["GET"], "read, not sent again");
     app.finish().await;
 }
@@ -167,8 +213,10 @@ async fn a_change_after_a_lost_answer_is_not_reverted() {
         let app = TestApp::new().await;
         let admin = app.admin("grace").await;
         let ada = app.user("ada", Some("STUDENT")).await;
-        app.clerk.fault(Fault::drop_answer().on("PATCH", "/v1/users").times(1));
-        app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+        app.clerk
+            .fault(Fault::drop_answer().on("PATCH", "/v1/users").times(1));
+        app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+            .await;
         app.clerk.set_role(&ada, "ADMIN");
         if is_event_first {
             app.deliver_all().await;
@@ -186,8 +234,10 @@ async fn the_echo_of_a_lost_answer_closes_the_push() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    app.clerk.fault(Fault::drop_answer().on("PATCH", "/v1/users").times(1));
-    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    app.clerk
+        .fault(Fault::drop_answer().on("PATCH", "/v1/users").times(1));
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
     app.deliver_all().await;
     assert_eq!(app.count("outbox where completed_at is null").await, 0);
     app.clerk.clear_requests();
@@ -207,10 +257,15 @@ async fn a_dashboard_change_racing_a_panel_change_ends_equal() {
     app.clerk.set_role(&ada, "ADMIN");
     tokio::time::sleep(Duration::from_millis(5)).await;
     app.clerk.down();
-    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
     app.clerk.up();
     assert_eq!(app.deliver_all().await, ["applied"]);
-    assert_eq!(app.role(&ada).await, "INSTRUCTOR", "an older role does not overwrite an open push");
+    assert_eq!(
+        app.role(&ada).await,
+        "INSTRUCTOR",
+        "an older role does not overwrite an open push"
+    );
     app.settle().await;
     assert_eq!(app.clerk_role(&ada), "INSTRUCTOR");
     app.finish().await;
@@ -221,7 +276,8 @@ async fn a_dashboard_change_racing_a_panel_change_ends_equal() {
         let admin = app.admin("grace").await;
         let ada = app.user("ada", Some("STUDENT")).await;
         app.clerk.down();
-        app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+        app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+            .await;
         app.clerk.up();
         tokio::time::sleep(Duration::from_millis(5)).await;
         app.clerk.set_role(&ada, "ADMIN");
@@ -241,7 +297,11 @@ async fn both_sides_at_once_end_equal() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    for (ours, theirs) in [("ADMIN", "INSTRUCTOR"), ("STUDENT", "ADMIN"), ("INSTRUCTOR", "STUDENT")] {
+    for (ours, theirs) in [
+        ("ADMIN", "INSTRUCTOR"),
+        ("STUDENT", "ADMIN"),
+        ("INSTRUCTOR", "STUDENT"),
+    ] {
         let panel = app.set_role(&admin, &ada, json!({ "role": ours }));
         let dashboard = async {
             app.clerk.set_role(&ada, theirs);
@@ -250,7 +310,11 @@ async fn both_sides_at_once_end_equal() {
         let (answer, ()) = tokio::join!(panel, dashboard);
         assert_eq!(answer.status, 200);
         app.settle().await;
-        assert_eq!(app.role(&ada).await, app.clerk_role(&ada), "{ours} {theirs}");
+        assert_eq!(
+            app.role(&ada).await,
+            app.clerk_role(&ada),
+            "{ours} {theirs}"
+        );
     }
     app.finish().await;
 }
@@ -261,19 +325,30 @@ async fn a_newer_role_replaces_an_open_one() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    app.clerk.fault(Fault::slow(Duration::from_millis(400)).on("PATCH", "/v1/users").times(1));
+    app.clerk.fault(
+        Fault::slow(Duration::from_millis(400))
+            .on("PATCH", "/v1/users")
+            .times(1),
+    );
     let first = app.set_role(&admin, &ada, json!({ "role": "ADMIN" }));
     let second = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await
+        app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+            .await
     };
     let (first, second) = tokio::join!(first, second);
     assert_eq!((first.status, second.status), (200, 200));
-    assert_eq!(second.body["clerkSync"], "pending", "the first one is still being delivered");
+    assert_eq!(
+        second.body["clerkSync"], "pending",
+        "the first one is still being delivered"
+    );
     assert_eq!(app.count("outbox where completed_at is null").await, 1);
     assert_eq!(app.role(&ada).await, "INSTRUCTOR");
     app.settle().await;
-    assert_eq!((app.role(&ada).await, app.clerk_role(&ada)), ("INSTRUCTOR".into(), "INSTRUCTOR".into()));
+    assert_eq!(
+        (app.role(&ada).await, app.clerk_role(&ada)),
+        ("INSTRUCTOR".into(), "INSTRUCTOR".into())
+    );
     app.finish().await;
 }
 
@@ -289,7 +364,10 @@ async fn an_unknown_role_in_clerk_is_a_student_here() {
     app.deliver(&message).await;
     assert_eq!(app.role(&ada).await, "STUDENT");
     assert_eq!(app.row(&ada).await["clerk_role"], "SUPERUSER");
-    assert_eq!(app.inbox(&message.id).await["detail"]["drift"], "unknown_role");
+    assert_eq!(
+        app.inbox(&message.id).await["detail"]["drift"],
+        "unknown_role"
+    );
     app.finish().await;
 }
 
@@ -298,10 +376,15 @@ async fn an_unknown_role_in_clerk_is_a_student_here() {
 async fn an_absent_role() {
     let app = TestApp::new().await;
     let ada = app.user("ada", Some("INSTRUCTOR")).await;
-    app.clerk.update_user(&ada, json!({ "public_metadata": { "role": null } }));
+    app.clerk
+        .update_user(&ada, json!({ "public_metadata": { "role": null } }));
     app.deliver_all().await;
     assert_eq!(app.role(&ada).await, "STUDENT");
-    assert_eq!(app.count("outbox").await, 0, "what was removed in Clerk stays removed");
+    assert_eq!(
+        app.count("outbox").await,
+        0,
+        "what was removed in Clerk stays removed"
+    );
 
     app.execute(
         "insert into users (email, email_verified, role)
@@ -328,7 +411,12 @@ async fn two_admins_demoting_each_other_leave_one() {
         );
         let mut statuses = [one.status, two.status];
         statuses.sort_unstable();
-        assert!(matches!(statuses, [200, 403 | 409]), "{round}: {} {}", one.body, two.body);
+        assert!(
+            matches!(statuses, [200, 403 | 409]),
+            "{round}: {} {}",
+            one.body,
+            two.body
+        );
         assert_eq!(app.count("users where role = 'ADMIN'").await, 1);
         app.finish().await;
     }
@@ -340,19 +428,32 @@ async fn the_last_admin_stays() {
     let app = TestApp::new().await;
     let ada = app.admin("ada").await;
     let answer = app.set_role(&ada, &ada, json!({ "role": "STUDENT" })).await;
-    assert_eq!((answer.status, &answer.body["code"]), (409, &json!("last_admin")));
+    assert_eq!(
+        (answer.status, &answer.body["code"]),
+        (409, &json!("last_admin"))
+    );
 
     let grace = app.admin("grace").await;
     let joan = app.admin("joan").await;
     let answer = set_roles(&app, &ada, &[&ada, &grace, &joan, &grace], "STUDENT").await;
-    let codes: Vec<_> = results(&answer).iter().map(|result| result["code"].clone()).collect();
-    assert_eq!(codes, [json!(null), json!(null), json!("last_admin"), json!(null)]);
+    let codes: Vec<_> = results(&answer)
+        .iter()
+        .map(|result| result["code"].clone())
+        .collect();
+    assert_eq!(
+        codes,
+        [json!(null), json!(null), json!("last_admin"), json!(null)]
+    );
     assert_eq!(app.count("users where role = 'ADMIN'").await, 1);
 
     // A banned admin is none, and neither is one without an account in Clerk.
-    app.execute("update users set role = 'ADMIN', banned = true where email = 'ada@example.com'").await;
-    app.execute("insert into users (email, role) values ('x@example.com', 'ADMIN')").await;
-    let answer = app.set_role(&joan, &joan, json!({ "role": "STUDENT" })).await;
+    app.execute("update users set role = 'ADMIN', banned = true where email = 'ada@example.com'")
+        .await;
+    app.execute("insert into users (email, role) values ('x@example.com', 'ADMIN')")
+        .await;
+    let answer = app
+        .set_role(&joan, &joan, json!({ "role": "STUDENT" }))
+        .await;
     assert_eq!(answer.body["code"], "last_admin");
     app.database.remove().await;
 }
@@ -366,11 +467,17 @@ async fn when_clerk_removes_the_last_admin_the_truth_is_mirrored() {
     app.clerk.delete_user(&grace);
     let first = app.clerk.take_messages().pop().unwrap();
     app.deliver(&first).await;
-    assert_eq!(app.inbox(&first.id).await["detail"]["noAdminLeft"], json!(null));
+    assert_eq!(
+        app.inbox(&first.id).await["detail"]["noAdminLeft"],
+        json!(null)
+    );
     app.clerk.set_role(&ada, "STUDENT");
     let last = app.clerk.take_messages().pop().unwrap();
     app.deliver(&last).await;
-    assert_eq!(app.inbox(&last.id).await["detail"]["noAdminLeft"], json!(true));
+    assert_eq!(
+        app.inbox(&last.id).await["detail"]["noAdminLeft"],
+        json!(true)
+    );
     assert_eq!(app.role(&ada).await, "STUDENT");
     app.finish().await;
 }
@@ -390,7 +497,10 @@ async fn many_roles_at_once() {
     assert_eq!(answer.status, 200, "{}", answer.body);
     let results = results(&answer);
     for (result, id) in results.iter().zip(&ids).take(21) {
-        assert_eq!(result, &json!({ "userId": id, "ok": true, "clerkSync": "synced" }));
+        assert_eq!(
+            result,
+            &json!({ "userId": id, "ok": true, "clerkSync": "synced" })
+        );
     }
     assert_eq!(results[21]["code"], "user_not_found");
     assert_eq!(results[22]["code"], "invalid_user_id");
@@ -412,7 +522,13 @@ async fn many_roles_at_once_with_clerk_down() {
     let ids: Vec<&str> = users.iter().map(String::as_str).collect();
     app.clerk.down();
     let answer = set_roles(&app, &admin, &ids, "INSTRUCTOR").await;
-    assert!(results(&answer).iter().all(|result| result["clerkSync"] == "pending"), "{}", answer.body);
+    assert!(
+        results(&answer)
+            .iter()
+            .all(|result| result["clerkSync"] == "pending"),
+        "{}",
+        answer.body
+    );
     app.clerk.up();
     app.settle().await;
     for user in &users {
@@ -428,7 +544,10 @@ async fn a_role_is_set_only_where_it_is_the_expected_one() {
     let ada = app.user("ada", Some("STUDENT")).await;
     let body = json!({ "role": "ADMIN", "expectedRole": "INSTRUCTOR" });
     let answer = app.set_role(&admin, &ada, body).await;
-    assert_eq!((answer.status, &answer.body["code"]), (409, &json!("role_changed")));
+    assert_eq!(
+        (answer.status, &answer.body["code"]),
+        (409, &json!("role_changed"))
+    );
     let body = json!({ "role": "ADMIN", "expectedRole": "student" });
     assert_eq!(app.set_role(&admin, &ada, body).await.status, 200);
     app.finish().await;
@@ -440,13 +559,22 @@ async fn a_role_that_clerk_refuses_for_good_is_dead() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    app.clerk.fault(Fault::status(422).on("PATCH", "/v1/users").times(1));
-    let answer = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    app.clerk
+        .fault(Fault::status(422).on("PATCH", "/v1/users").times(1));
+    let answer = app
+        .set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
     assert_eq!(answer.body["clerkSync"], "dead");
-    assert_eq!(app.count("outbox where dead_at is not null and last_error <> ''").await, 1);
+    assert_eq!(
+        app.count("outbox where dead_at is not null and last_error <> ''")
+            .await,
+        1
+    );
     assert_eq!(shown(&app, &admin, &ada).await["clerkSync"], "dead");
     // Asking again owes it anew.
-    let answer = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    let answer = app
+        .set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
     assert_eq!(answer.body["clerkSync"], "synced");
     app.finish().await;
 }
@@ -457,8 +585,10 @@ async fn a_role_that_waits_for_a_day_is_dead() {
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
     app.clerk.down();
-    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
-    app.execute("update outbox set created_at = now() - interval '24 hours 1 minute'").await;
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
+    app.execute("update outbox set created_at = now() - interval '24 hours 1 minute'")
+        .await;
     app.forget_waits().await;
     app.reconcile().await;
     assert_eq!(app.count("outbox where dead_at is not null").await, 1);
@@ -471,11 +601,16 @@ async fn a_role_owned_by_a_directory_is_refused_and_taken_back() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    let fault = Fault::refusal(409, "user_managed_by_scim").on("PATCH", "/v1/users").times(1);
+    let fault = Fault::refusal(409, "user_managed_by_scim")
+        .on("PATCH", "/v1/users")
+        .times(1);
     app.clerk.fault(fault);
     for _ in 0..2 {
         let answer = app.set_role(&admin, &ada, json!({ "role": "ADMIN" })).await;
-        assert_eq!((answer.status, &answer.body["code"]), (409, &json!("role_owned_by_directory")));
+        assert_eq!(
+            (answer.status, &answer.body["code"]),
+            (409, &json!("role_owned_by_directory"))
+        );
         assert_eq!(app.role(&ada).await, "STUDENT");
     }
     assert_eq!(app.clerk_role(&ada), "STUDENT");
@@ -488,10 +623,15 @@ async fn a_rate_limit_is_respected() {
     let app = TestApp::new().await;
     let admin = app.admin("grace").await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    app.clerk.fault(Fault::rate_limited(120).on("PATCH", "/v1/users").times(1));
-    let answer = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" })).await;
+    app.clerk
+        .fault(Fault::rate_limited(120).on("PATCH", "/v1/users").times(1));
+    let answer = app
+        .set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
     assert_eq!(answer.body["clerkSync"], "pending");
-    let n_waiting = app.count("outbox where next_attempt_at > now() + interval '110 seconds'").await;
+    let n_waiting = app
+        .count("outbox where next_attempt_at > now() + interval '110 seconds'")
+        .await;
     assert_eq!(n_waiting, 1);
     app.finish().await;
 }
@@ -504,13 +644,16 @@ async fn an_admin_is_confirmed_with_clerk_when_the_row_is_old() {
     let ada = app.admin("ada").await;
     app.clerk.set_role(&ada, "STUDENT");
     drop(app.clerk.take_messages());
-    app.execute("update users set confirmed_at = now() - interval '299 seconds'").await;
+    app.execute("update users set confirmed_at = now() - interval '299 seconds'")
+        .await;
     assert_eq!(app.get(&ada, "/api/admin/statistics").await.status, 200);
-    app.execute("update users set confirmed_at = now() - interval '301 seconds'").await;
+    app.execute("update users set confirmed_at = now() - interval '301 seconds'")
+        .await;
     assert_eq!(app.get(&ada, "/api/admin/statistics").await.status, 403);
     assert_eq!(app.role(&ada).await, "STUDENT");
     // With Clerk away the database's answer stands.
-    app.execute("update users set confirmed_at = now() - interval '301 seconds'").await;
+    app.execute("update users set confirmed_at = now() - interval '301 seconds'")
+        .await;
     app.clerk.down();
     assert_eq!(app.get(&admin, "/api/admin/statistics").await.status, 200);
     app.clerk.up();
@@ -524,12 +667,18 @@ async fn an_admin_whom_no_webhook_told_of_is_read_from_clerk() {
         json!({ "email": "ada@example.com", "public_metadata": { "role": "ADMIN" } }),
     ]);
     let ada = users[0]["id"].as_str().unwrap();
-    assert_eq!(app.get(ada, "/api/admin/statistics").await.body["adminCount"], 1);
+    assert_eq!(
+        app.get(ada, "/api/admin/statistics").await.body["adminCount"],
+        1
+    );
     app.finish().await;
 }
 
 async fn shown(app: &TestApp, admin: &str, user: &str) -> Value {
-    app.get(admin, &format!("/api/admin/users/{user}")).await.body["user"].clone()
+    app.get(admin, &format!("/api/admin/users/{user}"))
+        .await
+        .body["user"]
+        .clone()
 }
 
 async fn set_roles(

@@ -11,17 +11,33 @@ use crate::support::database::Database;
 async fn an_older_update_never_wins() {
     let app = TestApp::new().await;
     let ada = app.user("ada", Some("STUDENT")).await;
-    app.clerk.update_user(&ada, json!({ "first_name": "Augusta" }));
+    app.clerk
+        .update_user(&ada, json!({ "first_name": "Augusta" }));
     app.clerk.advance(std::time::Duration::from_millis(10));
-    app.clerk.update_user(&ada, json!({ "first_name": "Countess", "public_metadata": { "role": "ADMIN" } }));
-    let [older, newer] = &app.clerk.take_messages()[..] else { panic!("two messages") };
+    app.clerk.update_user(
+        &ada,
+        json!({ "first_name": "Countess", "public_metadata": { "role": "ADMIN" } }),
+    );
+    let [older, newer] = &app.clerk.take_messages()[..] else {
+        panic!("two messages")
+    };
     assert_eq!(app.deliver(newer).await.body["outcome"], "applied");
     assert_eq!(app.deliver(older).await.body["outcome"], "stale");
     let row = app.row(&ada).await;
-    assert_eq!((&row["first_name"], &row["role"]), (&json!("Countess"), &json!("ADMIN")));
+    assert_eq!(
+        (&row["first_name"], &row["role"]),
+        (&json!("Countess"), &json!("ADMIN"))
+    );
     let explained = app.inbox(&older.id).await;
-    assert_eq!((&explained["outcome"], &explained["rule"]), (&json!("stale"), &json!("R2")));
-    assert_eq!(explained["payload"], Value::Null, "nothing is kept of what is done");
+    assert_eq!(
+        (&explained["outcome"], &explained["rule"]),
+        (&json!("stale"), &json!("R2"))
+    );
+    assert_eq!(
+        explained["payload"],
+        Value::Null,
+        "nothing is kept of what is done"
+    );
     app.finish().await;
 }
 
@@ -33,16 +49,26 @@ async fn two_changes_of_the_same_millisecond_are_settled_by_asking() {
         let ada = app.user("ada", Some("STUDENT")).await;
         app.clerk.advance(std::time::Duration::from_millis(10));
         app.clerk.freeze_clock();
-        app.clerk.update_user(&ada, json!({ "first_name": "Augusta" }));
-        app.clerk.update_user(&ada, json!({ "first_name": "Countess" }));
+        app.clerk
+            .update_user(&ada, json!({ "first_name": "Augusta" }));
+        app.clerk
+            .update_user(&ada, json!({ "first_name": "Countess" }));
         let mut messages = app.clerk.take_messages();
         if is_reversed {
             messages.reverse();
         }
         for message in &messages {
-            assert_eq!(app.deliver(message).await.body["outcome"], "applied", "{is_reversed}");
+            assert_eq!(
+                app.deliver(message).await.body["outcome"],
+                "applied",
+                "{is_reversed}"
+            );
         }
-        assert_eq!(app.row(&ada).await["first_name"], "Countess", "{is_reversed}");
+        assert_eq!(
+            app.row(&ada).await["first_name"],
+            "Countess",
+            "{is_reversed}"
+        );
         app.finish().await;
     }
 }
@@ -54,14 +80,20 @@ async fn a_doubt_that_clerk_does_not_settle_now_is_settled_later() {
     let ada = app.user("ada", Some("STUDENT")).await;
     app.clerk.advance(std::time::Duration::from_millis(10));
     app.clerk.freeze_clock();
-    app.clerk.update_user(&ada, json!({ "first_name": "Augusta" }));
-    app.clerk.update_user(&ada, json!({ "first_name": "Countess" }));
+    app.clerk
+        .update_user(&ada, json!({ "first_name": "Augusta" }));
+    app.clerk
+        .update_user(&ada, json!({ "first_name": "Countess" }));
     let mut messages = app.clerk.take_messages();
     messages.reverse();
     app.deliver(&messages[0]).await;
     app.clerk.down();
     assert_eq!(app.deliver(&messages[1]).await.body["outcome"], "parked");
-    assert_eq!(app.row(&ada).await["first_name"], "Countess", "nobody guesses");
+    assert_eq!(
+        app.row(&ada).await["first_name"],
+        "Countess",
+        "nobody guesses"
+    );
     assert_eq!(app.reconcile().await.n_unanswered, 1);
     app.clerk.up();
     app.forget_waits().await;
@@ -75,14 +107,20 @@ async fn a_doubt_that_clerk_does_not_settle_now_is_settled_later() {
 async fn a_deleted_user_never_comes_back() {
     let app = TestApp::new().await;
     let ada = app.user("ada", Some("ADMIN")).await;
-    app.clerk.update_user(&ada, json!({ "first_name": "Augusta" }));
+    app.clerk
+        .update_user(&ada, json!({ "first_name": "Augusta" }));
     app.clerk.delete_user(&ada);
-    let [update, end] = &app.clerk.take_messages()[..] else { panic!("two messages") };
+    let [update, end] = &app.clerk.take_messages()[..] else {
+        panic!("two messages")
+    };
     assert_eq!(app.deliver(end).await.body["outcome"], "applied");
     assert_eq!(app.deliver(update).await.body["outcome"], "stale");
     let row = app.row(&ada).await;
     assert!(row["deleted_at"].is_string());
-    assert_eq!(row["first_name"], "ada", "a mis-click can still be explained");
+    assert_eq!(
+        row["first_name"], "ada",
+        "a mis-click can still be explained"
+    );
     assert_eq!(app.inbox(&update.id).await["rule"], "R3");
     app.finish().await;
 }
@@ -110,13 +148,23 @@ async fn personal_data_of_a_deleted_user_is_erased() {
     let ada = app.user("ada", Some("STUDENT")).await;
     app.clerk.delete_user(&ada);
     app.deliver_all().await;
-    app.execute("update users set deleted_at = now() - interval '6 days 23 hours'").await;
+    app.execute("update users set deleted_at = now() - interval '6 days 23 hours'")
+        .await;
     assert_eq!(app.reconcile().await.n_erased, 0);
-    app.execute("update users set deleted_at = now() - interval '7 days 1 hour'").await;
+    app.execute("update users set deleted_at = now() - interval '7 days 1 hour'")
+        .await;
     assert_eq!(app.reconcile().await.n_erased, 1);
     assert_eq!(app.reconcile().await.n_erased, 0);
     let row = app.row(&ada).await;
-    for column in ["email", "first_name", "last_name", "name", "username", "image_url", "external_id"] {
+    for column in [
+        "email",
+        "first_name",
+        "last_name",
+        "name",
+        "username",
+        "image_url",
+        "external_id",
+    ] {
         assert_eq!(row[column], Value::Null, "{column}");
     }
     assert_eq!(row["public_metadata"], json!({}));
@@ -132,7 +180,10 @@ async fn a_row_without_an_account_is_adopted_by_its_verified_address() {
     let ada = app.user("ada", Some("INSTRUCTOR")).await;
     assert_eq!(app.count("users").await, 1);
     let row = app.row(&ada).await;
-    assert_eq!((&row["first_name"], &row["builder_group_id"]), (&json!("ada"), &json!("b7")));
+    assert_eq!(
+        (&row["first_name"], &row["builder_group_id"]),
+        (&json!("ada"), &json!("b7"))
+    );
     app.finish().await;
 }
 
@@ -140,8 +191,11 @@ async fn a_row_without_an_account_is_adopted_by_its_verified_address() {
 #[tokio::test]
 async fn an_unverified_address_adopts_nobody() {
     let app = TestApp::new().await;
-    app.execute("insert into users (email, role) values ('ada@example.com', 'ADMIN')").await;
-    let user = app.clerk.create_user(json!({ "email": "ada@example.com", "verified": false }));
+    app.execute("insert into users (email, role) values ('ada@example.com', 'ADMIN')")
+        .await;
+    let user = app
+        .clerk
+        .create_user(json!({ "email": "ada@example.com", "verified": false }));
     app.deliver_all().await;
     let ada = user["id"].as_str().unwrap();
     assert_eq!(app.count("users").await, 2);
@@ -168,7 +222,8 @@ async fn only_a_live_row_without_an_account_is_adopted() {
 async fn twenty_deliveries_at_once_apply_once() {
     let app = TestApp::new().await;
     let create = |n: u32| {
-        app.clerk.create_user(json!({ "email": format!("u{n}@example.com") }));
+        app.clerk
+            .create_user(json!({ "email": format!("u{n}@example.com") }));
         app.clerk.take_messages().pop().unwrap()
     };
     for n in 0..3 {
@@ -190,9 +245,16 @@ async fn twenty_deliveries_at_once_apply_once() {
         }
         let answers = join_all(deliveries).await;
         let n_outcomes = |outcome: &str| {
-            answers.iter().filter(|answer| answer.body["outcome"] == outcome).count()
+            answers
+                .iter()
+                .filter(|answer| answer.body["outcome"] == outcome)
+                .count()
         };
-        assert_eq!((n_outcomes("applied"), n_outcomes("duplicate")), (1, 19), "{answers:?}");
+        assert_eq!(
+            (n_outcomes("applied"), n_outcomes("duplicate")),
+            (1, 19),
+            "{answers:?}"
+        );
         assert_eq!(app.count("role_changes").await, i64::from(n) + 1);
     }
     app.finish().await;
@@ -207,7 +269,8 @@ async fn events_of_one_new_user_at_once_make_one_row() {
         let ada = user["id"].as_str().unwrap();
         for n in 0..6 {
             app.clerk.advance(std::time::Duration::from_millis(2));
-            app.clerk.update_user(ada, json!({ "first_name": format!("n{n}") }));
+            app.clerk
+                .update_user(ada, json!({ "first_name": format!("n{n}") }));
         }
         let messages = app.clerk.take_messages();
         let settings = crate::support::app::settings_of(&app.clerk, &app.database.url, &[]);
@@ -250,10 +313,17 @@ async fn what_is_signed_and_cannot_be_read_is_kept_as_dead() {
         for outcome in ["dead", "duplicate"] {
             let headers = pinned.clerk.sign_body(&id, now, body.as_bytes());
             let answer = pinned.deliver_body(body, headers).await;
-            assert_eq!((answer.status, &answer.body["outcome"]), (200, &json!(outcome)), "{body}");
+            assert_eq!(
+                (answer.status, &answer.body["outcome"]),
+                (200, &json!(outcome)),
+                "{body}"
+            );
         }
         let kept = pinned.inbox(&id).await;
-        assert!(!kept["payload"].is_null() && !kept["last_error"].is_null(), "{kept}");
+        assert!(
+            !kept["payload"].is_null() && !kept["last_error"].is_null(),
+            "{kept}"
+        );
     }
     pinned.database.remove().await;
     app.database.remove().await;
@@ -263,8 +333,15 @@ async fn what_is_signed_and_cannot_be_read_is_kept_as_dead() {
 #[tokio::test]
 async fn values_that_cannot_be_stored_are_cleaned_or_kept_as_dead() {
     let app = TestApp::new().await;
-    let nul = event(&app, "user_nul", json!({ "first_name": "A\u{0}da", "updated_at": 1_700_000_000_000_i64 }));
-    assert_eq!(app.deliver_event("msg_nul", &nul).await.body["outcome"], "applied");
+    let nul = event(
+        &app,
+        "user_nul",
+        json!({ "first_name": "A\u{0}da", "updated_at": 1_700_000_000_000_i64 }),
+    );
+    assert_eq!(
+        app.deliver_event("msg_nul", &nul).await.body["outcome"],
+        "applied"
+    );
     assert_eq!(app.row("user_nul").await["first_name"], "A\u{fffd}da");
     let far = event(&app, "user_far", json!({ "updated_at": i64::MAX }));
     let answer = app.deliver_event("msg_far", &far).await;
@@ -281,10 +358,16 @@ async fn what_cannot_be_stored_now_is_sent_again() {
     app.clerk.create_user(json!({ "email": "ada@example.com" }));
     let message = app.clerk.take_messages().pop().unwrap();
     let answer = app.deliver(&message).await;
-    assert_eq!((answer.status, &answer.body["code"]), (503, &json!("database_unavailable")));
+    assert_eq!(
+        (answer.status, &answer.body["code"]),
+        (503, &json!("database_unavailable"))
+    );
     assert_eq!(answer.headers["retry-after"], "1");
     let settings = crate::support::app::settings_of(&app.clerk, &app.database.url, &[]);
-    let app = TestApp { webhook: clerk_webhook::App::new(&settings), ..app };
+    let app = TestApp {
+        webhook: clerk_webhook::App::new(&settings),
+        ..app
+    };
     assert_eq!(app.deliver(&message).await.body["outcome"], "applied");
     app.database.remove().await;
 }
@@ -293,15 +376,29 @@ async fn what_cannot_be_stored_now_is_sent_again() {
 #[tokio::test]
 async fn an_event_of_another_instance_is_ignored_and_counted() {
     let app = TestApp::new().await;
-    let mut foreign = event(&app, "user_1", json!({ "updated_at": 1_700_000_000_000_i64 }));
+    let mut foreign = event(
+        &app,
+        "user_1",
+        json!({ "updated_at": 1_700_000_000_000_i64 }),
+    );
     for (id, instance) in [("msg_1", json!("ins_other")), ("msg_2", Value::Null)] {
         foreign["instance_id"] = instance;
-        assert_eq!(app.deliver_event(id, &foreign).await.body["outcome"], "ignored");
+        assert_eq!(
+            app.deliver_event(id, &foreign).await.body["outcome"],
+            "ignored"
+        );
         assert_eq!(app.inbox(id).await["rule"], "R18");
     }
     assert_eq!(app.count("users").await, 0);
-    let own = event(&app, "user_1", json!({ "updated_at": 1_700_000_000_000_i64 }));
-    assert_eq!(app.deliver_event("msg_3", &own).await.body["outcome"], "applied");
+    let own = event(
+        &app,
+        "user_1",
+        json!({ "updated_at": 1_700_000_000_000_i64 }),
+    );
+    assert_eq!(
+        app.deliver_event("msg_3", &own).await.body["outcome"],
+        "applied"
+    );
     app.database.remove().await;
 }
 
@@ -312,8 +409,14 @@ async fn an_event_that_is_not_about_users_is_ignored() {
         "object": "event", "type": "session.created", "instance_id": app.clerk.instance_id(),
         "timestamp": 1_700_000_000_000_i64, "data": { "id": "sess_1" },
     });
-    assert_eq!(app.deliver_event("msg_1", &session).await.body["outcome"], "ignored");
-    assert_eq!(app.deliver_event("msg_1", &session).await.body["outcome"], "duplicate");
+    assert_eq!(
+        app.deliver_event("msg_1", &session).await.body["outcome"],
+        "ignored"
+    );
+    assert_eq!(
+        app.deliver_event("msg_1", &session).await.body["outcome"],
+        "duplicate"
+    );
     assert_eq!(app.count("inbox").await, 1);
     app.database.remove().await;
 }
@@ -325,14 +428,21 @@ async fn a_disabled_user_is_shown_as_such_and_may_do_nothing() {
     let admin = app.admin("grace").await;
     let ada = app.admin("ada").await;
     let version = app.row(&ada).await["clerk_version"].as_i64().unwrap();
-    let gone = event(&app, &ada, json!({
-        "updated_at": version + 1, "deprovisioned": true, "public_metadata": { "role": "ADMIN" },
-    }));
+    let gone = event(
+        &app,
+        &ada,
+        json!({
+            "updated_at": version + 1, "deprovisioned": true, "public_metadata": { "role": "ADMIN" },
+        }),
+    );
     app.deliver_event("msg_gone", &gone).await;
     let shown = app.get(&admin, &format!("/api/admin/users/{ada}")).await;
     assert_eq!(shown.body["user"]["state"], "deprovisioned");
     let refused = app.get(&ada, "/api/admin/statistics").await;
-    assert_eq!((refused.status, &refused.body["code"]), (403, &json!("user_disabled")));
+    assert_eq!(
+        (refused.status, &refused.body["code"]),
+        (403, &json!("user_disabled"))
+    );
     app.database.remove().await;
 }
 
@@ -341,13 +451,26 @@ async fn a_disabled_user_is_shown_as_such_and_may_do_nothing() {
 async fn unsigned_deliveries_are_for_development_on_this_machine_only() {
     use crate::support::gateway::Call;
     let call = |app: &TestApp, ip: &str| {
-        let body = event(app, "user_1", json!({ "updated_at": 1_700_000_000_000_i64 })).to_string();
-        Call::new("POST", "/api/webhooks/clerk").body(&body).from(ip)
+        let body = event(
+            app,
+            "user_1",
+            json!({ "updated_at": 1_700_000_000_000_i64 }),
+        )
+        .to_string();
+        Call::new("POST", "/api/webhooks/clerk")
+            .body(&body)
+            .from(ip)
     };
     let app = TestApp::with(&[("APP_ENV", "development"), ("CLERK_WEBHOOK_SECRET", "")]).await;
-    assert_eq!(app.call_webhook(&call(&app, "127.0.0.1")).await.body["outcome"], "applied");
+    assert_eq!(
+        app.call_webhook(&call(&app, "127.0.0.1")).await.body["outcome"],
+        "applied"
+    );
     assert_eq!(app.call_webhook(&call(&app, "::1")).await.status, 200);
-    assert_eq!(app.call_webhook(&call(&app, "203.0.113.9")).await.status, 400);
+    assert_eq!(
+        app.call_webhook(&call(&app, "203.0.113.9")).await.status,
+        400
+    );
     app.database.remove().await;
     // With a secret, it counts, also in development.
     let app = TestApp::with(&[("APP_ENV", "development")]).await;
@@ -356,7 +479,10 @@ async fn unsigned_deliveries_are_for_development_on_this_machine_only() {
     // In production, nothing goes unchecked.
     let app = TestApp::with(&[("CLERK_WEBHOOK_SECRET", "")]).await;
     let answer = app.call_webhook(&call(&app, "127.0.0.1")).await;
-    assert_eq!((answer.status, &answer.body["code"]), (500, &json!("not_configured")));
+    assert_eq!(
+        (answer.status, &answer.body["code"]),
+        (500, &json!("not_configured"))
+    );
     app.database.remove().await;
 }
 

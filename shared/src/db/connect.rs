@@ -45,7 +45,9 @@ impl Address {
             .connect_timeout(CONNECT_TIMEOUT)
             .keepalives_idle(Duration::from_secs(30))
             .tcp_user_timeout(Duration::from_secs(10));
-        let extra_roots = CertificateDer::pem_slice_iter(ca_cert.unwrap_or_default().as_bytes())
+        // Settings of one line write the ends of a PEM's lines as \\n.
+        let pem = ca_cert.unwrap_or_default().replace("\\n", "\n");
+        let extra_roots = CertificateDer::pem_slice_iter(pem.as_bytes())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| invalid("DATABASE_CA_CERT", "is not a PEM certificate"))?;
         if ca_cert.is_some() && extra_roots.is_empty() {
@@ -124,13 +126,12 @@ fn translate_pairs(text: &str) -> String {
     pairs.collect::<Vec<_>>().join(" ")
 }
 
+/// What the driver does not know, and what it does anyhow, is left out.
 fn translate_pair(key: &str, value: &str) -> Option<(String, String)> {
     match (key, value) {
-        ("sslrootcert", _) => None,
+        ("sslrootcert" | "pgbouncer", _) => None,
         ("sslmode", "verify-ca" | "verify-full") => Some((key.to_owned(), "require".to_owned())),
-        // Neither is known to the driver, and what they ask for is done anyhow.
         ("sslmode", "allow") => Some((key.to_owned(), "prefer".to_owned())),
-        ("pgbouncer", _) => None,
         _ => Some((key.to_owned(), value.to_owned())),
     }
 }

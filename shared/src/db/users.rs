@@ -31,6 +31,10 @@ pub enum Role {
 
 /// A row of `users`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a row has the columns that the table has"
+)]
 pub struct Row {
     /// Ours.
     pub id: Uuid,

@@ -194,7 +194,11 @@ fn plan(sighting: &Sighting<'_>, current: &Current, is_repeated: bool) -> Plan {
             flag(sighting, current, merged)
         }
         Verdict::Stale if sighting.delivery.is_none() => Plan::Nothing(Outcome::Stale),
-        Verdict::Stale => record(sighting, current, &merged),
+        Verdict::Stale => record(sighting, current, &merged, Outcome::Stale),
+        // An echo: only that it came is written down.
+        Verdict::Unchanged if is_echo(sighting, &merged) => {
+            record(sighting, current, &merged, Outcome::Applied)
+        }
         Verdict::Applied | Verdict::Unchanged => write(sighting, current, merged),
     }
 }
@@ -203,11 +207,18 @@ fn is_read(sighting: &Sighting<'_>) -> bool {
     matches!(sighting.seen, Seen::User(_, Origin::Read))
 }
 
+fn is_echo(sighting: &Sighting<'_>, merged: &Merged) -> bool {
+    sighting.delivery.is_some() && !is_read(sighting) && merged.push.is_none()
+}
+
 /// Only the delivery is written: the row stays as it is.
-fn record(sighting: &Sighting<'_>, current: &Current, merged: &Merged) -> Plan {
-    let outcome = Outcome::Stale;
+fn record(sighting: &Sighting<'_>, current: &Current, merged: &Merged, outcome: Outcome) -> Plan {
+    let recorded = match outcome {
+        Outcome::Applied => inbox::Outcome::Applied,
+        _ => inbox::Outcome::Stale,
+    };
     let write = Write {
-        inbox: entry(sighting, current, merged, inbox::Outcome::Stale),
+        inbox: entry(sighting, current, merged, recorded),
         row: None,
         confirms: None,
         touches: false,
@@ -272,7 +283,7 @@ fn write(sighting: &Sighting<'_>, current: &Current, merged: Merged) -> Plan {
         touches: !merged.changed.is_empty(),
         role_change: role_change(sighting, old, &merged.row),
         push: merged.push,
-        settles: old.is_some_and(|old| old.refetch_at.is_some()),
+        settles: old.is_some_and(|old| old.refetch_at.is_some()) && merged.row.refetch_at.is_none(),
         loses_admin: old.is_some_and(Row::is_live_admin) && !merged.row.is_live_admin(),
         row: Some(merged.row),
     };
@@ -325,20 +336,17 @@ fn entry(
 
 /// What a person needs to understand the decision: names of columns and versions, no values.
 fn detail(sighting: &Sighting<'_>, current: &Current, merged: &Merged) -> Value {
-    let mut detail = json!({
+    let (clerk_version, is_read) = match sighting.seen {
+        Seen::User(user, origin) => (Some(merge::version(user)), origin == Origin::Read),
+        Seen::Deleted(_) => (None, false),
+    };
+    json!({
         "changed": merged.changed,
         "ourVersion": current.row.as_ref().map(|row| row.clerk_version),
-    });
-    if let Seen::User(user, origin) = sighting.seen {
-        detail["clerkVersion"] = merge::version(user).into();
-        if origin == Origin::Read {
-            detail["readFromClerk"] = true.into();
-        }
-    }
-    if merged.has_unknown_role {
-        detail["drift"] = "unknown_role".into();
-    }
-    detail
+        "clerkVersion": clerk_version,
+        "readFromClerk": is_read,
+        "drift": merged.has_unknown_role.then_some("unknown_role"),
+    })
 }
 
 impl Sighting<'_> {

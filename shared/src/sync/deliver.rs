@@ -25,7 +25,7 @@ pub(super) const N_AT_ONCE: usize = 8;
 /// The first wait after a failed attempt; it doubles each time.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 /// The longest wait between two attempts.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
 /// Entries that are ours to deliver.
 #[derive(Debug)]

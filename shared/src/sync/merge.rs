@@ -70,16 +70,18 @@ pub(super) fn merge(current: &Current, seen: &clerk::User, origin: Origin) -> Me
     if version > row.clerk_version {
         return merged;
     }
-    if merged.changed.is_empty() {
-        return Merged {
-            verdict: Verdict::Unchanged,
-            ..merged
-        };
-    }
-    if origin == Origin::Read {
-        merged
-    } else {
-        kept(row, Verdict::Doubtful, "R2")
+    match origin {
+        Origin::Read => settled(merged),
+        // That this one is the same says nothing about the one that is in doubt.
+        Origin::Event | Origin::Answer if is_same_version(&merged) => Merged {
+            row: Row {
+                refetch_at: row.refetch_at,
+                n_refetches: row.n_refetches,
+                ..merged.row.clone()
+            },
+            ..settled(merged)
+        },
+        Origin::Event | Origin::Answer => kept(row, Verdict::Doubtful, "R2"),
     }
 }
 
@@ -109,6 +111,26 @@ pub(super) fn bury(current: &Current, id: &ClerkUserId, at: Timestamp) -> Merged
         changed: vec!["deleted_at"],
         push,
         has_unknown_role: false,
+    }
+}
+
+/// A sign-in moves its own time and not the version: it only ever grows, so the later one is true.
+fn is_same_version(merged: &Merged) -> bool {
+    merged
+        .changed
+        .iter()
+        .all(|column| *column == "last_sign_in_at")
+}
+
+fn settled(merged: Merged) -> Merged {
+    let is_same = merged.changed.is_empty();
+    Merged {
+        verdict: if is_same {
+            Verdict::Unchanged
+        } else {
+            Verdict::Applied
+        },
+        ..merged
     }
 }
 
@@ -154,7 +176,9 @@ fn mirrored(row: &Row, current: &Current, seen: &clerk::User, rule: &'static str
         locked: seen.locked,
         deprovisioned: seen.deprovisioned,
         is_placeholder: false,
-        last_sign_in_at: seen.last_sign_in_at.and_then(timestamp),
+        last_sign_in_at: row
+            .last_sign_in_at
+            .max(seen.last_sign_in_at.and_then(timestamp)),
         clerk_version: version(seen),
         refetch_at: None,
         n_refetches: 0,
@@ -170,40 +194,44 @@ fn mirrored(row: &Row, current: &Current, seen: &clerk::User, rule: &'static str
     }
 }
 
-/// The columns that show what Clerk shows; all of them for a row that is new.
+/// A column, and how its value is read for comparison.
+type Column = (&'static str, fn(&Row) -> Value);
+
+/// The columns that show what Clerk shows.
+const COLUMNS: [Column; 17] = [
+    ("clerk_id", |row| {
+        row.clerk_id.as_ref().map(ToString::to_string).into()
+    }),
+    ("email", |row| row.email.clone().into()),
+    ("email_verified", |row| row.email_verified.into()),
+    ("first_name", |row| row.first_name.clone().into()),
+    ("last_name", |row| row.last_name.clone().into()),
+    ("username", |row| row.username.clone().into()),
+    ("image_url", |row| row.image_url.clone().into()),
+    ("external_id", |row| row.external_id.clone().into()),
+    ("role", |row| row.role.as_str().into()),
+    ("clerk_role", |row| row.clerk_role.clone().into()),
+    ("role_owned_by_directory", |row| {
+        row.role_owned_by_directory.into()
+    }),
+    ("public_metadata", |row| {
+        Value::Object(row.public_metadata.clone())
+    }),
+    ("banned", |row| row.banned.into()),
+    ("locked", |row| row.locked.into()),
+    ("deprovisioned", |row| row.deprovisioned.into()),
+    ("is_placeholder", |row| row.is_placeholder.into()),
+    ("last_sign_in_at", |row| {
+        row.last_sign_in_at.map(Timestamp::as_millisecond).into()
+    }),
+];
+
+/// The columns in which the two differ; all of them for a row that is new.
 fn changed_columns(old: Option<&Row>, new: &Row) -> Vec<&'static str> {
-    let is_changed =
-        |column: fn(&Row) -> Value| old.is_none_or(|old| !is_same(&column(old), &column(new)));
-    let columns: [(&'static str, fn(&Row) -> Value); 17] = [
-        ("clerk_id", |row| {
-            row.clerk_id.as_ref().map(ToString::to_string).into()
-        }),
-        ("email", |row| row.email.clone().into()),
-        ("email_verified", |row| row.email_verified.into()),
-        ("first_name", |row| row.first_name.clone().into()),
-        ("last_name", |row| row.last_name.clone().into()),
-        ("username", |row| row.username.clone().into()),
-        ("image_url", |row| row.image_url.clone().into()),
-        ("external_id", |row| row.external_id.clone().into()),
-        ("role", |row| row.role.as_str().into()),
-        ("clerk_role", |row| row.clerk_role.clone().into()),
-        ("role_owned_by_directory", |row| {
-            row.role_owned_by_directory.into()
-        }),
-        ("public_metadata", |row| {
-            Value::Object(row.public_metadata.clone())
-        }),
-        ("banned", |row| row.banned.into()),
-        ("locked", |row| row.locked.into()),
-        ("deprovisioned", |row| row.deprovisioned.into()),
-        ("is_placeholder", |row| row.is_placeholder.into()),
-        ("last_sign_in_at", |row| {
-            row.last_sign_in_at.map(Timestamp::as_millisecond).into()
-        }),
-    ];
-    columns
+    let is_changed = |(_, value): &Column| old.is_none_or(|old| !is_same(&value(old), &value(new)));
+    COLUMNS
         .into_iter()
-        .filter(|(_, column)| is_changed(*column))
+        .filter(is_changed)
         .map(|(name, _)| name)
         .collect()
 }

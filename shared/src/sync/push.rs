@@ -104,7 +104,7 @@ async fn set(
             deliver::Delivered::default()
         });
     Ok(verdicts
-        .into_iter()
+        .iter()
         .map(|verdict| result(verdict, &delivered))
         .collect())
 }
@@ -116,20 +116,20 @@ fn owed(verdict: &Verdict) -> Option<crate::db::outbox::Owed> {
     }
 }
 
-fn result(verdict: Verdict, delivered: &deliver::Delivered) -> RoleResult {
+fn result(verdict: &Verdict, delivered: &deliver::Delivered) -> RoleResult {
     match verdict {
-        Verdict::Done { user_id, .. } if delivered.owned_by_directory.contains(&user_id) => {
+        Verdict::Done { user_id, .. } if delivered.owned_by_directory.contains(user_id) => {
             Err(refused(Refusal::RoleOwnedByDirectory))
         }
-        Verdict::Done { user_id, .. } if delivered.done.contains(&user_id) => Ok(ClerkSync::Synced),
-        Verdict::Done { user_id, .. } if delivered.dead.contains(&user_id) => Ok(ClerkSync::Dead),
+        Verdict::Done { user_id, .. } if delivered.done.contains(user_id) => Ok(ClerkSync::Synced),
+        Verdict::Done { user_id, .. } if delivered.dead.contains(user_id) => Ok(ClerkSync::Dead),
         Verdict::Done {
             is_pending: true, ..
         } => Ok(ClerkSync::Pending),
         Verdict::Done {
             is_pending: false, ..
         } => Ok(ClerkSync::Synced),
-        Verdict::Refused(refusal) => Err(refused(refusal)),
+        Verdict::Refused(refusal) => Err(refused(*refusal)),
     }
 }
 

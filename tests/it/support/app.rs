@@ -279,7 +279,11 @@ fn as_row(user: &Value) -> Value {
     })
 }
 
-pub(crate) fn settings_of(clerk: &Emulator, database_url: &str, extra: &[(&str, &str)]) -> Settings {
+pub(crate) fn settings_of(
+    clerk: &Emulator,
+    database_url: &str,
+    extra: &[(&str, &str)],
+) -> Settings {
     let issuer = clerk.issuer();
     let usual = [
         ("DATABASE_URL", database_url),

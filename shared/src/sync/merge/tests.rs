@@ -5,6 +5,10 @@ use crate::db::outbox::Push;
 
 const VERSION: i64 = 1_700_000_000_000;
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "tests write the patch in place"
+)]
 fn user(patch: Value) -> clerk::User {
     let mut user = json!({
         "id": "user_ada",
@@ -189,4 +193,37 @@ fn a_newer_object_settles_a_doubt() {
             .refetch_at
             .is_some()
     );
+}
+
+#[test]
+fn an_equal_event_does_not_settle_a_doubt_and_a_read_does() {
+    let flagged = Row {
+        refetch_at: Some(Timestamp::now()),
+        n_refetches: 4,
+        ..row()
+    };
+    for origin in [Origin::Event, Origin::Answer] {
+        let merged = merge(&known(flagged.clone()), &user(json!({})), origin);
+        assert_eq!(merged.verdict, Verdict::Unchanged);
+        assert!(merged.row.refetch_at.is_some(), "{origin:?}");
+    }
+    let read = merge(&known(flagged), &user(json!({})), Origin::Read);
+    assert_eq!(
+        (read.verdict, read.row.refetch_at),
+        (Verdict::Unchanged, None)
+    );
+}
+
+#[test]
+fn the_later_sign_in_is_the_true_one_whatever_the_version() {
+    let signed_in = |ms: i64| user(json!({ "last_sign_in_at": VERSION + ms }));
+    let row = merge(&nothing(), &signed_in(5), Origin::Event).row;
+    let later = merge(&known(row.clone()), &signed_in(9), Origin::Event);
+    assert_eq!(
+        (later.verdict, later.changed),
+        (Verdict::Applied, vec!["last_sign_in_at"])
+    );
+    let earlier = merge(&known(row), &signed_in(2), Origin::Event);
+    assert_eq!(earlier.verdict, Verdict::Unchanged);
+    assert_eq!(earlier.row.last_sign_in_at, timestamp(VERSION + 5));
 }
