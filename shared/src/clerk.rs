@@ -17,10 +17,10 @@ use reqwest::{Method, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use url::{Host, Url};
 
 use crate::config::{self, Configured, Part, Settings};
 use crate::ids::ClerkUserId;
+use crate::tls;
 
 pub use error::{Cause, Error, UnreadableBody};
 pub use pages::{UserPage, UserPages};
@@ -37,7 +37,6 @@ pub const PAGE_LEN: usize = 500;
 
 /// Metadata is refused in `PATCH /users/{id}` since this version; it has its own route.
 const API_VERSION: HeaderValue = HeaderValue::from_static("2026-05-12");
-const DEFAULT_URL: &str = "https://api.clerk.com";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A sandbox may be frozen for minutes between two requests, and its connections die meanwhile.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -56,11 +55,7 @@ pub struct Client {
 impl Client {
     /// Takes the URL with or without `/v1`, and the secret key `sk_…`.
     pub fn new(base_url: &str, secret_key: &str) -> Configured<Self> {
-        let base = parse_base(base_url).map_err(|problem| config::Error {
-            part: Part::Clerk,
-            variable: "CLERK_API_URL",
-            problem,
-        })?;
+        let base = config::clerk_api_url(base_url)?;
         let http = http_client(secret_key).map_err(|problem| config::Error {
             part: Part::Clerk,
             variable: "CLERK_SECRET_KEY",
@@ -75,7 +70,9 @@ impl Client {
     /// Reads `CLERK_SECRET_KEY` and `CLERK_API_URL`.
     pub fn from_settings(settings: &Settings) -> Configured<Self> {
         let secret_key = settings.required(Part::Clerk, "CLERK_SECRET_KEY")?;
-        let base_url = settings.optional("CLERK_API_URL").unwrap_or(DEFAULT_URL);
+        let base_url = settings
+            .optional("CLERK_API_URL")
+            .unwrap_or(config::CLERK_API_URL);
         Self::new(base_url, secret_key)
     }
 
@@ -179,32 +176,6 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The URL up to and with `/v1`, or what is wrong with it.
-fn parse_base(text: &str) -> Result<String, &'static str> {
-    let url = Url::parse(text).map_err(|_| "is not a URL")?;
-    let is_loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return Err("names no host"),
-    };
-    match url.scheme() {
-        "https" => {}
-        "http" if is_loopback => {}
-        "http" => return Err("must be https: the key would travel in the clear"),
-        _ => return Err("is not an http URL"),
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("holds a user name or a password");
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("holds more than an address");
-    }
-    let trimmed = url.as_str().trim_end_matches('/');
-    let trimmed = trimmed.strip_suffix("/v1").unwrap_or(trimmed);
-    Ok(format!("{}/v1", trimmed.trim_end_matches('/')))
-}
-
 /// The connections of one client.
 ///
 /// The environment's proxies and the system's certificates are not read: neither changes under a
@@ -239,13 +210,7 @@ fn http_client(secret_key: &str) -> Result<reqwest::Client, &'static str> {
 }
 
 fn tls_config() -> Result<rustls::ClientConfig, &'static str> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|_| "cannot be sent: TLS is not available")?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config = tls::client_config(&[]).map_err(|_| "cannot be sent: TLS is not available")?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

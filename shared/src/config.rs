@@ -7,6 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use url::{Host, Url};
+
+/// Where Clerk's API is, unless a setting says otherwise.
+pub const CLERK_API_URL: &str = "https://api.clerk.com";
+
 /// Every variable that is read.
 const VARIABLES: [&str; 15] = [
     "ADMIN_FRESHNESS_SECONDS",
@@ -167,6 +172,43 @@ impl fmt::Display for Part {
             Self::Limits => "A limit",
         })
     }
+}
+
+/// The URL of Clerk's API up to and with `/v1`, which may be given with or without it.
+///
+/// Plain HTTP is for this machine only: a secret key travels along.
+pub fn clerk_api_url(text: &str) -> Configured<String> {
+    let (part, variable) = (Part::Clerk, "CLERK_API_URL");
+    parse_clerk_api_url(text).map_err(|problem| Error {
+        part,
+        variable,
+        problem,
+    })
+}
+
+fn parse_clerk_api_url(text: &str) -> Result<String, &'static str> {
+    let url = Url::parse(text).map_err(|_| "is not a URL")?;
+    let is_loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return Err("names no host"),
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback => {}
+        "http" => return Err("must be https: the key would travel in the clear"),
+        _ => return Err("is not an http URL"),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a user name or a password");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("holds more than an address");
+    }
+    let trimmed = url.as_str().trim_end_matches('/');
+    let trimmed = trimmed.strip_suffix("/v1").unwrap_or(trimmed);
+    Ok(format!("{}/v1", trimmed.trim_end_matches('/')))
 }
 
 #[cfg(test)]

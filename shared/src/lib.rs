@@ -12,6 +12,7 @@ pub mod ids;
 pub mod schedule;
 pub mod sync;
 pub mod telemetry;
+mod tls;
 pub mod webhook;
 
 pub use error::{Error, Result};

@@ -12,8 +12,9 @@ use tokio::sync::Mutex;
 
 use super::{Error, Reason};
 use crate::config::{self, Configured, Part, Settings};
+use crate::telemetry::chain;
+use crate::tls;
 
-const DEFAULT_URL: &str = "https://api.clerk.com";
 /// How long keys are good for. A `kid` is the id of the instance and stays when its key is
 /// replaced, so that only time tells an old key from a new one.
 const MAX_AGE: Duration = Duration::from_mins(5);
@@ -56,6 +57,8 @@ struct Try {
 enum Problem {
     #[error("Clerk's keys could not be fetched")]
     Transport(#[source] reqwest::Error),
+    #[error("TLS is not available")]
+    Tls(#[source] rustls::Error),
     #[error("Clerk answered {0} when asked for its keys")]
     Status(u16),
     #[error("Clerk's keys could not be fetched a moment ago")]
@@ -88,7 +91,9 @@ impl Keys {
             return parse_pem(pem).map(Self::Fixed).ok_or(error);
         }
         let secret_key = settings.required(Part::Clerk, "CLERK_SECRET_KEY")?;
-        let base = settings.optional("CLERK_API_URL").unwrap_or(DEFAULT_URL);
+        let base = settings
+            .optional("CLERK_API_URL")
+            .unwrap_or(config::CLERK_API_URL);
         Ok(Self::Fetched(Box::new(Jwks::new(base, secret_key)?)))
     }
 
@@ -103,16 +108,9 @@ impl Keys {
 
 impl Jwks {
     fn new(base: &str, secret_key: &str) -> Configured<Self> {
-        let problem = "is not a URL";
-        let error = config::Error {
-            part: Part::Clerk,
-            variable: "CLERK_API_URL",
-            problem,
-        };
-        let url: url::Url = base.parse().map_err(|_| error)?;
-        let base = url.as_str().trim_end_matches('/').trim_end_matches("/v1");
+        let base = config::clerk_api_url(base)?;
         Ok(Self {
-            url: format!("{base}/v1/jwks"),
+            url: format!("{base}/jwks"),
             secret_key: secret_key.to_owned(),
             known: RwLock::default(),
             last_try: Mutex::default(),
@@ -151,7 +149,7 @@ impl Jwks {
             }
             (Err(error), Some(key)) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = chain(&error),
                     "Clerk's keys could not be refreshed; the ones from before are still used"
                 );
                 Ok(key)
@@ -161,8 +159,7 @@ impl Jwks {
     }
 
     async fn fetch(&self) -> Result<HashMap<String, DecodingKey>, Problem> {
-        let answer = client()
-            .map_err(Problem::Transport)?
+        let answer = client()?
             .get(&self.url)
             .bearer_auth(&self.secret_key)
             .send()
@@ -210,22 +207,14 @@ impl Try {
 }
 
 /// Made anew for each fetch: that is once in minutes, and most sandboxes never need it.
-fn client() -> reqwest::Result<reqwest::Client> {
-    let roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut builder = reqwest::Client::builder()
+fn client() -> Result<reqwest::Client, Problem> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::client_config(&[]).map_err(Problem::Tls)?)
         .timeout(TIMEOUT)
         // The secret key goes nowhere else.
-        .redirect(redirect::Policy::none());
-    if let Ok(tls) =
-        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()
-    {
-        let tls = tls.with_root_certificates(roots).with_no_client_auth();
-        builder = builder.tls_backend_preconfigured(tls);
-    }
-    builder.build()
+        .redirect(redirect::Policy::none())
+        .build()
+        .map_err(Problem::Transport)
 }
 
 /// Reads an RSA key; what else a key set may hold is not ours.

@@ -472,9 +472,9 @@ fn a_budget_runs_out() {
 #[test]
 fn an_address_is_https_or_this_machine() {
     let check = |url: &str, expected: Result<&str, &str>| {
-        let found = parse_base(url);
+        let found = config::clerk_api_url(url);
         assert_eq!(
-            found.as_deref().map_err(|problem| *problem),
+            found.as_deref().map_err(|error| error.problem),
             expected,
             "{url}"
         );
@@ -527,7 +527,7 @@ fn a_client_needs_a_key_and_shows_none() {
     for bad in ["pk_test_hush", "sk_", "sk_test hush", "sk_test_h\u{fc}sh"] {
         check(&[("CLERK_SECRET_KEY", bad)], Err("CLERK_SECRET_KEY"));
     }
-    let client = Client::new(DEFAULT_URL, key.1).unwrap();
+    let client = Client::new(config::CLERK_API_URL, key.1).unwrap();
     let shown = format!("{client:?} {:?}", client.http);
     assert!(!shown.contains("hush"), "{shown}");
     assert!(shown.contains("https://api.clerk.com/v1"), "{shown}");

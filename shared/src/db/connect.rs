@@ -1,18 +1,17 @@
 //! Where the database is, and how a connection to it is made.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Error;
 use crate::config::{self, Configured, Part};
 use crate::telemetry::chain;
+use crate::tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -61,7 +60,8 @@ impl Address {
 
     /// Opens a connection and leaves a task to drive it.
     pub(super) async fn connect(&self) -> Result<Client, Error> {
-        let tls = MakeRustlsConnect::new(self.tls_config()?);
+        let tls = tls::client_config(&self.extra_roots).map_err(Error::unreadable)?;
+        let tls = MakeRustlsConnect::new(tls);
         let connecting = self.config.connect(tls);
         let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
@@ -72,18 +72,6 @@ impl Address {
             }
         });
         Ok(client)
-    }
-
-    fn tls_config(&self) -> Result<ClientConfig, Error> {
-        let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-        roots.add_parsable_certificates(self.extra_roots.iter().cloned());
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(Error::unreadable)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(config)
     }
 }
 
