@@ -21,15 +21,22 @@ const N_STEPS: usize = 40;
 async fn any_history_ends_equal() {
     for seed in 0..n_histories() {
         let app = TestApp::new().await;
-        let history = run_history(&app, seed);
-        // A panic inside names the seed, too.
-        println!("history {seed}");
-        history.await;
+        say_seed(seed);
+        run_history(&app, seed).await;
         app.settle().await;
         app.assert_equal().await;
         assert_only_known_roles(&app).await;
         app.database.remove().await;
     }
+}
+
+/// A failure shows what was said last.
+#[expect(
+    clippy::print_stdout,
+    reason = "the seed is what a person needs to see it again"
+)]
+fn say_seed(seed: u64) {
+    println!("history {seed}");
 }
 
 async fn run_history(app: &TestApp, seed: u64) {

@@ -71,10 +71,16 @@ async fn ask_everywhere(app: &TestApp, prepare: impl Fn(Call) -> Call) -> Answer
         let call = prepare(with_good_body(Call::new(method, path), method, path));
         answers.push(ask(app, &call, method, path).await);
     }
-    for (answer, (method, path)) in answers.iter().zip(GUARDED) {
-        assert_eq!(answer, &answers[0], "{method} {path}");
+    the_one(answers)
+}
+
+/// The answer that all of these are.
+fn the_one(mut answers: Vec<Answer>) -> Answer {
+    let answer = answers.pop().expect("an answer");
+    for other in answers {
+        assert_eq!(other, answer);
     }
-    answers.swap_remove(0)
+    answer
 }
 
 fn with_good_body(call: Call, method: &str, path: &str) -> Call {
@@ -99,7 +105,11 @@ async fn unsigned() -> Refusals {
     };
     let with = |name: &str, value: &str| -> Vec<(String, String)> {
         let change = |(header, old): (String, String)| {
-            let value = if header == name { value.to_owned() } else { old };
+            let value = if header == name {
+                value.to_owned()
+            } else {
+                old
+            };
             (header, value)
         };
         signed(now).into_iter().map(change).collect()
@@ -138,7 +148,34 @@ async fn unsigned() -> Refusals {
 
 #[tokio::test]
 async fn a_delivery_that_clerk_did_not_sign_is_400() {
-    assert_snapshot!(unsigned().await.told(), @"");
+    assert_snapshot!(unsigned().await.told(), @r#"
+    no headers
+      400 {"code":"bad_signature","error":"The delivery lacks the header svix-id.","requestId":"request-1"}
+    no svix-id
+      400 {"code":"bad_signature","error":"The delivery lacks the header svix-id.","requestId":"request-1"}
+    no svix-timestamp
+      400 {"code":"bad_signature","error":"The delivery lacks the header svix-timestamp.","requestId":"request-1"}
+    no svix-signature
+      400 {"code":"bad_signature","error":"The delivery lacks the header svix-signature.","requestId":"request-1"}
+    an empty svix-signature
+      400 {"code":"bad_signature","error":"The delivery lacks the header svix-signature.","requestId":"request-1"}
+    the headers webhook-*
+      400 {"code":"bad_signature","error":"The delivery lacks the header svix-id.","requestId":"request-1"}
+    a forged signature
+      400 {"code":"bad_signature","error":"The signature of the delivery does not match.","requestId":"request-1"}
+    a signature of no version
+      400 {"code":"bad_signature","error":"The signature of the delivery does not match.","requestId":"request-1"}
+    another id than the signed one
+      400 {"code":"bad_signature","error":"The signature of the delivery does not match.","requestId":"request-1"}
+    a timestamp that is none
+      400 {"code":"bad_signature","error":"The signature of the delivery does not match.","requestId":"request-1"}
+    signed six minutes ago
+      400 {"code":"bad_signature","error":"The timestamp of the delivery is more than five minutes off.","requestId":"request-1"}
+    signed in six minutes
+      400 {"code":"bad_signature","error":"The timestamp of the delivery is more than five minutes off.","requestId":"request-1"}
+    another body than the signed one
+      400 {"code":"bad_signature","error":"The signature of the delivery does not match.","requestId":"request-1"}
+    "#);
 }
 
 /// 401: nobody is signed in.
@@ -171,7 +208,10 @@ async fn not_signed_in() -> Refusals {
             "a token of a template",
             with_header("cat", json!("cl_B7d4PD222AAA")),
         ),
-        ("a token signed with nothing", with_header("alg", json!("none"))),
+        (
+            "a token signed with nothing",
+            with_header("alg", json!("none")),
+        ),
         (
             "a token signed with the public key",
             with_header("alg", json!("HS256")),
@@ -209,7 +249,34 @@ async fn not_signed_in() -> Refusals {
 
 #[tokio::test]
 async fn who_is_not_signed_in_is_401_at_every_route() {
-    assert_snapshot!(not_signed_in().await.told(), @"");
+    assert_snapshot!(not_signed_in().await.told(), @r#"
+    no token
+      401 {"code":"not_signed_in","error":"Sign in first: this needs the token of a current session.","requestId":"request-1"}
+    a password
+      401 {"code":"not_signed_in","error":"Sign in first: this needs the token of a current session.","requestId":"request-1"}
+    a cookie, and no site is ours
+      401 {"code":"not_signed_in","error":"Sign in first: this needs the token of a current session.","requestId":"request-1"}
+    an empty token
+      401 {"code":"not_signed_in","error":"Sign in first: this needs the token of a current session.","requestId":"request-1"}
+    no JWT
+      401 {"code":"not_signed_in","error":"Sign in first: this needs the token of a current session.","requestId":"request-1"}
+    an expired token
+      401 {"code":"not_signed_in","error":"Sign in first: this needs the token of a current session.","requestId":"request-1"}
+    a token of another issuer
+      401 {"code":"not_signed_in","error":"Sign in first: this needs the token of a current session.","requestId":"request-1"}
+    a token of a pending session
+      401 {"code":"not_signed_in","error":"Sign in first: this needs the token of a current session.","requestId":"request-1"}
+    a token of a template
+      401 {"code":"not_signed_in","error":"Sign in first: this needs the token of a current session.","requestId":"request-1"}
+    a token signed with nothing
+      401 {"code":"not_signed_in","error":"Sign in first: this needs the token of a current session.","requestId":"request-1"}
+    a token signed with the public key
+      401 {"code":"not_signed_in","error":"Sign in first: this needs the token of a current session.","requestId":"request-1"}
+    a token of somebody else than a user
+      401 {"code":"not_signed_in","error":"Sign in first: this needs the token of a current session.","requestId":"request-1"}
+    a token made for another site
+      401 {"code":"not_signed_in","error":"Sign in first: this needs the token of a current session.","requestId":"request-1"}
+    "#);
 }
 
 /// 403: somebody is signed in, and may not do this.
@@ -253,7 +320,20 @@ async fn not_admins() -> Refusals {
 
 #[tokio::test]
 async fn who_is_no_admin_is_403_at_every_route() {
-    assert_snapshot!(not_admins().await.told(), @"");
+    assert_snapshot!(not_admins().await.told(), @r#"
+    a student
+      403 {"code":"admin_required","error":"Only an admin may do this.","requestId":"request-1"}
+    an instructor
+      403 {"code":"admin_required","error":"Only an admin may do this.","requestId":"request-1"}
+    a banned admin
+      403 {"code":"user_disabled","error":"This account is banned or was taken away by its directory.","requestId":"request-1"}
+    a deleted admin
+      403 {"code":"admin_required","error":"Only an admin may do this.","requestId":"request-1"}
+    an admin whose end no webhook told of
+      403 {"code":"admin_required","error":"Only an admin may do this.","requestId":"request-1"}
+    a user whom Clerk does not know
+      403 {"code":"admin_required","error":"Only an admin may do this.","requestId":"request-1"}
+    "#);
 }
 
 /// 404: no such address, no such user.
@@ -298,32 +378,64 @@ async fn not_found() -> Refusals {
 
 #[tokio::test]
 async fn what_is_not_there_is_404() {
-    assert_snapshot!(not_found().await.told(), @"");
+    assert_snapshot!(not_found().await.told(), @r#"
+    POST /api/webhooks/clerk/more
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    PATCH /api/admin/users/user_1/role
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    PATCH /api/admin/usersx
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    GET /api/admin
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    GET /api/admin/nothing
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    GET /api/admin/users/user_1/role
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    GET /api/admin/statistics/today
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    PATCH /api/admin/users/user_nobody
+      404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
+    PATCH /api/admin/users/00000000-0000-4000-8000-000000000000
+      404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
+    GET /api/admin/users/user_nobody
+      404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
+    GET /api/admin/users/00000000-0000-4000-8000-000000000000
+      404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
+    GET /api/admin/role-changes?userId=user_nobody
+      404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
+    GET /api/admin/role-changes?userId=00000000-0000-4000-8000-000000000000
+      404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
+    PATCH of a deleted user
+      404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
+    "#);
 }
 
 /// 405: the address is there, the method is not, and `Allow` names those that are.
 async fn wrong_method() -> Refusals {
     let app = TestApp::new().await;
     let mut refusals = Refusals::default();
+    let mut answers = Vec::new();
     for method in ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"] {
-        let answer = app.call_webhook(&Call::new(method, WEBHOOK)).await;
-        refusals.add(format!("{method} {WEBHOOK}"), answer);
+        answers.push(app.call_webhook(&Call::new(method, WEBHOOK)).await);
     }
+    refusals.add("anything but POST to the webhook", the_one(answers));
     for path in ["/api/admin/users", "/api/admin/users/user_1"] {
-        for method in ["GET", "POST", "PUT", "DELETE"] {
-            let answer = app.call_update_role(&Call::new(method, path)).await;
-            refusals.add(format!("{method} {path} at update-role"), answer);
+        let mut answers = Vec::new();
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE"] {
+            answers.push(app.call_update_role(&Call::new(method, path)).await);
         }
-        for method in ["PATCH", "POST", "PUT", "DELETE"] {
-            let answer = app.call_admin_users(&Call::new(method, path)).await;
-            refusals.add(format!("{method} {path} at admin-users"), answer);
+        for method in ["PATCH", "HEAD", "POST", "PUT", "DELETE"] {
+            answers.push(app.call_admin_users(&Call::new(method, path)).await);
         }
+        let asked = format!("anything but GET and PATCH to {path}");
+        refusals.add(asked, the_one(answers));
     }
     for path in ["/api/admin/statistics", "/api/admin/role-changes"] {
-        for method in ["POST", "PATCH"] {
-            let answer = app.call_admin_users(&Call::new(method, path)).await;
-            refusals.add(format!("{method} {path}"), answer);
+        let mut answers = Vec::new();
+        for method in ["HEAD", "POST", "PUT", "PATCH", "DELETE"] {
+            answers.push(app.call_admin_users(&Call::new(method, path)).await);
         }
+        refusals.add(format!("anything but GET to {path}"), the_one(answers));
     }
     app.database.remove().await;
     refusals
@@ -331,7 +443,18 @@ async fn wrong_method() -> Refusals {
 
 #[tokio::test]
 async fn a_wrong_method_is_405_and_says_which_are_right() {
-    assert_snapshot!(wrong_method().await.told(), @"");
+    assert_snapshot!(wrong_method().await.told(), @r#"
+    anything but POST to the webhook
+      405 allow: POST {"code":"method_not_allowed","error":"This address answers POST only.","requestId":"request-1"}
+    anything but GET and PATCH to /api/admin/users
+      405 allow: GET, PATCH {"code":"method_not_allowed","error":"This address answers GET, PATCH only.","requestId":"request-1"}
+    anything but GET and PATCH to /api/admin/users/user_1
+      405 allow: GET, PATCH {"code":"method_not_allowed","error":"This address answers GET, PATCH only.","requestId":"request-1"}
+    anything but GET to /api/admin/statistics
+      405 allow: GET {"code":"method_not_allowed","error":"This address answers GET only.","requestId":"request-1"}
+    anything but GET to /api/admin/role-changes
+      405 allow: GET {"code":"method_not_allowed","error":"This address answers GET only.","requestId":"request-1"}
+    "#);
 }
 
 /// 409: the state of things is against it.
@@ -361,7 +484,14 @@ async fn in_conflict() -> Refusals {
 
 #[tokio::test]
 async fn what_the_state_of_things_forbids_is_409() {
-    assert_snapshot!(in_conflict().await.told(), @"");
+    assert_snapshot!(in_conflict().await.told(), @r#"
+    another role than the expected one
+      409 {"code":"role_changed","error":"The role was changed by somebody else meanwhile. Look at it again.","requestId":"request-1"}
+    the last admin becomes a student
+      409 {"code":"last_admin","error":"This is the last admin. Make somebody else an admin first.","requestId":"request-1"}
+    a role that a directory owns
+      409 {"code":"role_owned_by_directory","error":"The role comes from the user's directory. Change it there.","requestId":"request-1"}
+    "#);
 }
 
 /// 413 and 415: too long, or not JSON by its own account.
@@ -384,7 +514,9 @@ async fn not_json_or_too_long() -> Refusals {
         ];
         for kind in kinds {
             let call = kind.map_or(call.clone(), |it| call.clone().header("content-type", it));
-            let answer = app.call_update_role(&call.body(r#"{"role":"ADMIN"}"#)).await;
+            let answer = app
+                .call_update_role(&call.body(r#"{"role":"ADMIN"}"#))
+                .await;
             refusals.add(format!("PATCH {path} with {kind:?}"), answer);
         }
     }
@@ -403,7 +535,30 @@ fn padded(n_bytes: usize) -> String {
 
 #[tokio::test]
 async fn what_is_too_long_is_413_and_what_is_not_json_is_415() {
-    assert_snapshot!(not_json_or_too_long().await.told(), @"");
+    assert_snapshot!(not_json_or_too_long().await.told(), @r#"
+    PATCH /api/admin/users/user_1 with 256 KiB and a byte
+      413 {"code":"body_too_large","error":"The body is longer than 262144 bytes.","requestId":"request-1"}
+    PATCH /api/admin/users/user_1 with None
+      415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
+    PATCH /api/admin/users/user_1 with Some("text/plain")
+      415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
+    PATCH /api/admin/users/user_1 with Some("application/x-www-form-urlencoded")
+      415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
+    PATCH /api/admin/users/user_1 with Some("application/jsonp")
+      415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
+    PATCH /api/admin/users with 256 KiB and a byte
+      413 {"code":"body_too_large","error":"The body is longer than 262144 bytes.","requestId":"request-1"}
+    PATCH /api/admin/users with None
+      415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
+    PATCH /api/admin/users with Some("text/plain")
+      415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
+    PATCH /api/admin/users with Some("application/x-www-form-urlencoded")
+      415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
+    PATCH /api/admin/users with Some("application/jsonp")
+      415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
+    POST to the webhook with 1 MiB and a byte
+      413 {"code":"body_too_large","error":"The body is longer than 1048576 bytes.","requestId":"request-1"}
+    "#);
 }
 
 #[tokio::test]
@@ -448,7 +603,6 @@ async fn unreadable_bodies() -> Refusals {
         r#"{"role":"ADMIN"} {}"#,
         r#"["ADMIN"]"#,
         r#""ADMIN""#,
-        "",
     ];
     let of_many = [
         r#"{"userIds":["user_1"],"role":"KING"}"#,
@@ -471,6 +625,8 @@ async fn unreadable_bodies() -> Refusals {
         let answer = patch(&format!("/api/admin/users/{ada}"), body).await;
         refusals.add(format!("one: {body}"), answer);
     }
+    let answer = patch(&format!("/api/admin/users/{ada}"), "").await;
+    refusals.add("one, without a body", answer);
     for id in ["me", "user_", "user_1.2", "org_1", "0000", "%00"] {
         let answer = patch(&format!("/api/admin/users/{id}"), r#"{"role":"ADMIN"}"#).await;
         refusals.add(format!("one, named {id}"), answer);
@@ -492,7 +648,70 @@ async fn unreadable_bodies() -> Refusals {
 
 #[tokio::test]
 async fn a_body_that_cannot_be_understood_is_422_and_the_fields_are_named() {
-    assert_snapshot!(unreadable_bodies().await.told(), @"");
+    assert_snapshot!(unreadable_bodies().await.told(), @r#"
+    one: {"role":"KING"}
+      422 {"code":"invalid_role","error":"The role must be STUDENT, INSTRUCTOR or ADMIN.","fields":["role"],"requestId":"request-1"}
+    one: {"role":""}
+      422 {"code":"invalid_role","error":"The role must be STUDENT, INSTRUCTOR or ADMIN.","fields":["role"],"requestId":"request-1"}
+    one: {"role":"ADMIN","expectedRole":"KING"}
+      422 {"code":"invalid_role","error":"The role must be STUDENT, INSTRUCTOR or ADMIN.","fields":["expectedRole"],"requestId":"request-1"}
+    one: {"role":"ADMIN","name":"Eve","publicMetadata":{"x":1}}
+      422 {"code":"invalid_body","error":"These fields are not known here: name, publicMetadata.","fields":["name","publicMetadata"],"requestId":"request-1"}
+    one: {}
+      422 {"code":"invalid_body","error":"A field is missing: role.","fields":["role"],"requestId":"request-1"}
+    one: {"expectedRole":"ADMIN"}
+      422 {"code":"invalid_body","error":"A field is missing: role.","fields":["role"],"requestId":"request-1"}
+    one: {"role":7}
+      422 {"code":"invalid_body","error":"This field is not what it should be: role.","fields":["role"],"requestId":"request-1"}
+    one: {"role":null}
+      422 {"code":"invalid_body","error":"This field is not what it should be: role.","fields":["role"],"requestId":"request-1"}
+    one: {"role":["ADMIN"]}
+      422 {"code":"invalid_body","error":"This field is not what it should be: role.","fields":["role"],"requestId":"request-1"}
+    one: {"role":"ADMIN","expectedRole":7}
+      422 {"code":"invalid_body","error":"This field is not what it should be: expectedRole.","fields":["expectedRole"],"requestId":"request-1"}
+    one: {"role":"ADMIN","role":"STUDENT"}
+      422 {"code":"invalid_body","error":"A field is given twice: role.","fields":["role"],"requestId":"request-1"}
+    one: {"role":"ADMIN"
+      422 {"code":"invalid_body","error":"This is not the JSON that is expected here.","requestId":"request-1"}
+    one: {"role":"ADMIN"} {}
+      422 {"code":"invalid_body","error":"The body goes on after its end.","requestId":"request-1"}
+    one: ["ADMIN"]
+      422 {"code":"invalid_body","error":"The body is not a JSON object.","requestId":"request-1"}
+    one: "ADMIN"
+      422 {"code":"invalid_body","error":"The body is not a JSON object.","requestId":"request-1"}
+    one, without a body
+      422 {"code":"invalid_body","error":"The body is not a JSON object.","requestId":"request-1"}
+    one, named me
+      422 {"code":"invalid_user_id","error":"A user is named by the UUID of the row or by the Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
+    one, named user_
+      422 {"code":"invalid_user_id","error":"A user is named by the UUID of the row or by the Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
+    one, named user_1.2
+      422 {"code":"invalid_user_id","error":"A user is named by the UUID of the row or by the Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
+    one, named org_1
+      422 {"code":"invalid_user_id","error":"A user is named by the UUID of the row or by the Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
+    one, named 0000
+      422 {"code":"invalid_user_id","error":"A user is named by the UUID of the row or by the Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
+    one, named %00
+      422 {"code":"invalid_user_id","error":"A user is named by the UUID of the row or by the Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
+    many: {"userIds":["user_1"],"role":"KING"}
+      422 {"code":"invalid_role","error":"The role must be STUDENT, INSTRUCTOR or ADMIN.","fields":["role"],"requestId":"request-1"}
+    many: {"userIds":[],"role":"ADMIN"}
+      422 {"code":"invalid_body","error":"userIds takes 1 to 500 ids.","fields":["userIds"],"requestId":"request-1"}
+    many: {"userIds":["user_1"]}
+      422 {"code":"invalid_body","error":"A field is missing: role.","fields":["role"],"requestId":"request-1"}
+    many: {"role":"ADMIN"}
+      422 {"code":"invalid_body","error":"A field is missing: userIds.","fields":["userIds"],"requestId":"request-1"}
+    many: {"userIds":"user_1","role":"ADMIN"}
+      422 {"code":"invalid_body","error":"This field is not what it should be: userIds.","fields":["userIds"],"requestId":"request-1"}
+    many: {"userIds":["user_1",7],"role":"ADMIN"}
+      422 {"code":"invalid_body","error":"This field is not what it should be: userIds[1].","fields":["userIds[1]"],"requestId":"request-1"}
+    many: {"userIds":["user_1"],"role":"ADMIN","expectedRole":"STUDENT","dryRun":true}
+      422 {"code":"invalid_body","error":"These fields are not known here: expectedRole, dryRun.","fields":["expectedRole","dryRun"],"requestId":"request-1"}
+    many: []
+      422 {"code":"invalid_body","error":"The body is not a JSON object.","requestId":"request-1"}
+    501 users
+      422 {"code":"invalid_body","error":"userIds takes 1 to 500 ids.","fields":["userIds"],"requestId":"request-1"}
+    "#);
 }
 
 /// 422 of admin-users: the query.
@@ -545,7 +764,60 @@ async fn unreadable_queries() -> Refusals {
 
 #[tokio::test]
 async fn a_query_that_cannot_be_understood_is_422_and_the_parameters_are_named() {
-    assert_snapshot!(unreadable_queries().await.told(), @"");
+    assert_snapshot!(unreadable_queries().await.told(), @r#"
+    users?page=2&per=3
+      422 {"code":"invalid_query","error":"These fields are not known here: page, per.","fields":["page","per"],"requestId":"request-1"}
+    users?limit=1&limit=2
+      422 {"code":"invalid_query","error":"A parameter is given twice: limit.","fields":["limit"],"requestId":"request-1"}
+    users?limit=0
+      422 {"code":"invalid_query","error":"limit takes 1 to 500.","fields":["limit"],"requestId":"request-1"}
+    users?limit=501
+      422 {"code":"invalid_query","error":"limit takes 1 to 500.","fields":["limit"],"requestId":"request-1"}
+    users?limit=-1
+      422 {"code":"invalid_query","error":"This field is not what it should be: limit.","fields":["limit"],"requestId":"request-1"}
+    users?limit=many
+      422 {"code":"invalid_query","error":"This field is not what it should be: limit.","fields":["limit"],"requestId":"request-1"}
+    users?limit=
+      422 {"code":"invalid_query","error":"This field is not what it should be: limit.","fields":["limit"],"requestId":"request-1"}
+    users?cursor=nonsense
+      422 {"code":"invalid_query","error":"The cursor is not one that this list gave out.","fields":["cursor"],"requestId":"request-1"}
+    users?cursor=bm9uc2Vuc2U
+      422 {"code":"invalid_query","error":"The cursor is not one that this list gave out.","fields":["cursor"],"requestId":"request-1"}
+    users?cursor=
+      422 {"code":"invalid_query","error":"The cursor is not one that this list gave out.","fields":["cursor"],"requestId":"request-1"}
+    users?sort=age
+      422 {"code":"invalid_query","error":"This field is not what it should be: sort.","fields":["sort"],"requestId":"request-1"}
+    users?sort=-lastName
+      422 {"code":"invalid_query","error":"This field is not what it should be: sort.","fields":["sort"],"requestId":"request-1"}
+    users?role=KING
+      422 {"code":"invalid_role","error":"The role must be STUDENT, INSTRUCTOR or ADMIN.","fields":["role"],"requestId":"request-1"}
+    users?organization=org_1
+      422 {"code":"invalid_query","error":"These fields are not known here: organization.","fields":["organization"],"requestId":"request-1"}
+    users/me
+      422 {"code":"invalid_query","error":"A user is named by the UUID of the row or by the Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
+    users/user_1?fields=id
+      422 {"code":"invalid_query","error":"These fields are not known here: fields.","fields":["fields"],"requestId":"request-1"}
+    statistics?since=today
+      422 {"code":"invalid_query","error":"These fields are not known here: since.","fields":["since"],"requestId":"request-1"}
+    role-changes?user=user_1
+      422 {"code":"invalid_query","error":"These fields are not known here: user.","fields":["user"],"requestId":"request-1"}
+    role-changes?userId=me
+      422 {"code":"invalid_query","error":"userId takes a UUID or a Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
+    role-changes?since=yesterday
+      422 {"code":"invalid_query","error":"This field is not what it should be: since.","fields":["since"],"requestId":"request-1"}
+    role-changes?since=2026-11-21
+      422 {"code":"invalid_query","error":"This field is not what it should be: since.","fields":["since"],"requestId":"request-1"}
+    role-changes?cursor=nonsense
+      422 {"code":"invalid_query","error":"This field is not what it should be: cursor.","fields":["cursor"],"requestId":"request-1"}
+    role-changes?limit=0
+      422 {"code":"invalid_query","error":"limit takes 1 to 500.","fields":["limit"],"requestId":"request-1"}
+    role-changes?limit=501
+      422 {"code":"invalid_query","error":"limit takes 1 to 500.","fields":["limit"],"requestId":"request-1"}
+    role-changes?actor=a&actor=b
+      422 {"code":"invalid_query","error":"A parameter is given twice: actor.","fields":["actor"],"requestId":"request-1"}
+    a cursor of another sort order
+      422 {"code":"invalid_query","error":"The cursor belongs to another sort order.","fields":["cursor"],"requestId":"request-1"}
+    "#);
 }
 
 /// Postgres has no NUL in a text: that is the caller's mistake, or nothing is found.
@@ -642,18 +914,21 @@ async fn not_configured() -> Refusals {
         (&[("CLERK_SECRET_KEY", ""), ("CLERK_JWT_KEY", "")], guarded),
         (&[("CLERK_JWT_KEY", "no key")], guarded),
         (&[("CLERK_WEBHOOK_SECRET", "")], webhook),
-        (
-            &[("CLERK_WEBHOOK_SECRET", "secretsmanager:clerk")],
-            webhook,
-        ),
+        (&[("CLERK_WEBHOOK_SECRET", "secretsmanager:clerk")], webhook),
     ];
     for (settings, routes) in cases {
         let app = TestApp::with(settings).await;
         let admin = made_admin(&app).await;
+        let mut answers = Vec::new();
         for &(method, path) in routes {
-            let answer = ask_well(&app, &admin, method, path).await;
-            refusals.add(format!("{settings:?}: {method} {path}"), answer);
+            answers.push(ask_well(&app, &admin, method, path).await);
         }
+        let settings = settings
+            .iter()
+            .map(|(name, value)| format!("{name}={value:?}"));
+        let settings = settings.collect::<Vec<_>>().join(", ");
+        let asked = format!("{settings}, at {} of 7 routes", routes.len());
+        refusals.add(asked, the_one(answers));
         app.database.remove().await;
     }
     refusals
@@ -684,7 +959,24 @@ async fn ask_well(app: &TestApp, admin: &str, method: &str, path: &str) -> Answe
 
 #[tokio::test]
 async fn a_missing_setting_is_500_and_named_by_what_does_not_work() {
-    assert_snapshot!(not_configured().await.told(), @"");
+    assert_snapshot!(not_configured().await.told(), @r#"
+    DATABASE_URL="", at 7 of 7 routes
+      500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
+    DATABASE_URL="mysql://app@localhost/app", at 7 of 7 routes
+      500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
+    DATABASE_URL="ssm:/app/database", at 7 of 7 routes
+      500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
+    CLERK_SECRET_KEY="", at 2 of 7 routes
+      500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
+    CLERK_SECRET_KEY="", CLERK_JWT_KEY="", at 6 of 7 routes
+      500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
+    CLERK_JWT_KEY="no key", at 6 of 7 routes
+      500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
+    CLERK_WEBHOOK_SECRET="", at 1 of 7 routes
+      500 {"code":"not_configured","error":"Webhook verification not configured","requestId":"request-1"}
+    CLERK_WEBHOOK_SECRET="secretsmanager:clerk", at 1 of 7 routes
+      500 {"code":"not_configured","error":"Webhook verification not configured","requestId":"request-1"}
+    "#);
 }
 
 /// 503: the database cannot be reached.
@@ -692,18 +984,22 @@ async fn unreachable() -> Refusals {
     let database = Database::new().await;
     let app = TestApp::at(database, "postgres://app@127.0.0.1:1/none", &[]).await;
     let admin = made_admin(&app).await;
-    let mut refusals = Refusals::default();
+    let mut answers = Vec::new();
     for (method, path) in [("POST", WEBHOOK)].into_iter().chain(GUARDED) {
-        let answer = ask_well(&app, &admin, method, path).await;
-        refusals.add(format!("{method} {path}"), answer);
+        answers.push(ask_well(&app, &admin, method, path).await);
     }
+    let mut refusals = Refusals::default();
+    refusals.add("any route", the_one(answers));
     app.database.remove().await;
     refusals
 }
 
 #[tokio::test]
 async fn a_database_that_cannot_be_reached_is_503_and_says_when_to_try_again() {
-    assert_snapshot!(unreachable().await.told(), @"");
+    assert_snapshot!(unreachable().await.told(), @r#"
+    any route
+      503 retry-after: 1 {"code":"database_unavailable","error":"The database cannot be reached right now; try again.","requestId":"request-1"}
+    "#);
 }
 
 /// Whatever is refused, and why: the same form, a sentence for people, and nothing else.

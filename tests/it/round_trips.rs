@@ -1,1 +1,313 @@
-//! To come.
+//! How often a request waits for the database: counted by a proxy between the two.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_postgres::{Client, NoTls};
+
+use crate::support::TestApp;
+use crate::support::database::Database;
+use crate::support::gateway::{Answer, Call};
+
+/// Passes bytes on and counts: whenever the client speaks after the server did, a round trip
+/// begins.
+struct Proxy {
+    url: String,
+    n_round_trips: Arc<AtomicUsize>,
+}
+
+impl Proxy {
+    /// In front of a database of the form `postgres://user@host:port/name`.
+    async fn in_front_of(url: &str) -> Self {
+        let (scheme, rest) = url.split_once("://").unwrap();
+        let (user, rest) = rest.split_once('@').unwrap();
+        let (server, name) = rest.split_once('/').unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Self {
+            url: format!(
+                "{scheme}://{user}@{}/{name}",
+                listener.local_addr().unwrap()
+            ),
+            n_round_trips: Arc::default(),
+        };
+        let server = server.to_owned();
+        let n_round_trips = Arc::clone(&proxy.n_round_trips);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(&server).await.unwrap();
+                pass_both_ways(client, server, Arc::clone(&n_round_trips));
+            }
+        });
+        proxy
+    }
+
+    /// How many round trips `work` takes.
+    async fn count<T>(&self, work: impl Future<Output = T>) -> (T, usize) {
+        self.n_round_trips.store(0, Ordering::SeqCst);
+        let result = work.await;
+        (result, self.n_round_trips.load(Ordering::SeqCst))
+    }
+}
+
+fn pass_both_ways(client: TcpStream, server: TcpStream, n_round_trips: Arc<AtomicUsize>) {
+    client.set_nodelay(true).unwrap();
+    server.set_nodelay(true).unwrap();
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let is_answered = Arc::new(AtomicBool::new(true));
+    let was_answered = Arc::clone(&is_answered);
+    tokio::spawn(pass(from_client, to_server, move || {
+        if was_answered.swap(false, Ordering::SeqCst) {
+            n_round_trips.fetch_add(1, Ordering::SeqCst);
+        }
+    }));
+    tokio::spawn(pass(from_server, to_client, move || {
+        is_answered.store(true, Ordering::SeqCst);
+    }));
+}
+
+async fn pass(from: OwnedReadHalf, to: OwnedWriteHalf, note: impl Fn()) -> std::io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        from.readable().await?;
+        let n_bytes = match from.try_read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(n_bytes) => n_bytes,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
+        };
+        note();
+        let mut rest = &buffer[..n_bytes];
+        while !rest.is_empty() {
+            to.writable().await?;
+            match to.try_write(rest) {
+                Ok(n_written) => rest = &rest[n_written..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The functions behind the proxy, with their connections made.
+async fn counted() -> (TestApp, Proxy, String) {
+    let database = Database::new().await;
+    let proxy = Proxy::in_front_of(&database.url).await;
+    let app = TestApp::at(database, &proxy.url, &[]).await;
+    let admin = app.admin("grace").await;
+    assert_eq!(app.get(&admin, "/api/admin/statistics").await.status, 200);
+    let call = Call::new("PATCH", "/api/admin/users/user_nobody")
+        .token(&app.clerk.session_token(&admin))
+        .json(&json!({ "role": "STUDENT" }));
+    assert_eq!(app.call_update_role(&call).await.status, 404);
+    (app, proxy, admin)
+}
+
+/// The proxy sees what it shall count.
+#[tokio::test]
+async fn the_proxy_counts_statements_one_after_the_other_and_not_side_by_side() {
+    let database = Database::new().await;
+    let proxy = Proxy::in_front_of(&database.url).await;
+    let behind = connect(&proxy.url).await;
+    let one = || behind.batch_execute("select 1");
+    let ((), n_one_by_one) = proxy
+        .count(async {
+            for _ in 0..3 {
+                one().await.unwrap();
+            }
+        })
+        .await;
+    assert_eq!(n_one_by_one, 3);
+    let (results, n_at_once) = proxy
+        .count(async { tokio::join!(one(), one(), one()) })
+        .await;
+    assert!(results.0.is_ok() && results.1.is_ok() && results.2.is_ok());
+    assert_eq!(n_at_once, 1);
+    database.remove().await;
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// What is on its way delivers with so many round trips, and with this outcome.
+async fn delivered(app: &TestApp, proxy: &Proxy) -> (usize, Value) {
+    let message = app.clerk.take_messages().pop().expect("a message");
+    let (answer, n_round_trips) = proxy.count(app.deliver(&message)).await;
+    (n_round_trips, answer.body["outcome"].clone())
+}
+
+#[tokio::test]
+async fn a_delivery_takes_two_round_trips_and_a_duplicate_takes_one() {
+    let (app, proxy, admin) = counted().await;
+    let applied = (2, json!("applied"));
+    let user = app.clerk.create_user(json!({ "email": "ada@example.com" }));
+    let ada = user["id"].as_str().unwrap();
+    let message = app.clerk.messages().pop().unwrap();
+    assert_eq!(delivered(&app, &proxy).await, applied, "a new user");
+    let (answer, n_round_trips) = proxy.count(app.deliver(&message)).await;
+    assert_eq!(
+        (n_round_trips, &answer.body["outcome"]),
+        (1, &json!("duplicate"))
+    );
+
+    app.clerk.advance(Duration::from_millis(10));
+    app.clerk.update_user(ada, json!({ "first_name": "Ada" }));
+    assert_eq!(delivered(&app, &proxy).await, applied, "an update");
+
+    app.set_role(&admin, ada, json!({ "role": "ADMIN" })).await;
+    assert_eq!(delivered(&app, &proxy).await, applied, "the echo of a push");
+
+    app.clerk.advance(Duration::from_millis(10));
+    app.clerk.set_role(ada, "STUDENT");
+    assert_eq!(
+        delivered(&app, &proxy).await,
+        applied,
+        "an admin who is none any more"
+    );
+
+    app.clerk.delete_user(ada);
+    assert_eq!(delivered(&app, &proxy).await, applied, "an end");
+    let joan = app.admin("joan").await;
+    app.clerk.delete_user(&joan);
+    assert_eq!(
+        delivered(&app, &proxy).await,
+        applied,
+        "the end of an admin"
+    );
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_stale_delivery_takes_two_round_trips() {
+    let (app, proxy, _) = counted().await;
+    let ada = app.user("ada", None).await;
+    app.clerk.advance(Duration::from_millis(10));
+    app.clerk.update_user(&ada, json!({ "first_name": "Ada" }));
+    app.clerk.advance(Duration::from_millis(10));
+    app.clerk
+        .update_user(&ada, json!({ "first_name": "Augusta" }));
+    let [older, newer] = &app.clerk.take_messages()[..] else {
+        panic!("two messages")
+    };
+    app.deliver(newer).await;
+    let (answer, n_round_trips) = proxy.count(app.deliver(older)).await;
+    assert_eq!(
+        (n_round_trips, &answer.body["outcome"]),
+        (2, &json!("stale"))
+    );
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_delivery_without_effect_takes_one_round_trip() {
+    let (app, proxy, _) = counted().await;
+    let event = |kind: &str, instance: &str| {
+        json!({
+            "object": "event", "type": kind, "instance_id": instance,
+            "timestamp": 1_700_000_000_000_i64, "data": { "id": 7 },
+        })
+    };
+    let ours = app.clerk.instance_id();
+    let cases = [
+        (event("session.created", ours), "ignored"),
+        (event("user.updated", "ins_other"), "ignored"),
+        (event("user.updated", ours), "dead"),
+    ];
+    for (n, (event, outcome)) in cases.iter().enumerate() {
+        for outcome in [*outcome, "duplicate"] {
+            let svix_id = format!("msg_{n}");
+            let (answer, n_round_trips) = proxy.count(app.deliver_event(&svix_id, event)).await;
+            assert_eq!(
+                (n_round_trips, &answer.body["outcome"]),
+                (1, &json!(outcome)),
+                "{event}"
+            );
+        }
+    }
+    app.database.remove().await;
+}
+
+/// The caller, the change, Clerk's answer read against the row and written, the user as shown.
+#[tokio::test]
+async fn a_role_takes_five_round_trips() {
+    let (app, proxy, admin) = counted().await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    let set = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }));
+    let (answer, n_round_trips) = proxy.count(set).await;
+    assert_eq!(answer.body["clerkSync"], "synced");
+    assert_eq!(n_round_trips, 5);
+
+    // A role that the user has already: nothing for Clerk.
+    let set = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }));
+    let (answer, n_round_trips) = proxy.count(set).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(n_round_trips, 3);
+
+    // Clerk is away: the failure is written down instead.
+    app.clerk.down();
+    let set = app.set_role(&admin, &ada, json!({ "role": "ADMIN" }));
+    let (answer, n_round_trips) = proxy.count(set).await;
+    assert_eq!(answer.body["clerkSync"], "pending");
+    assert_eq!(n_round_trips, 4);
+    app.clerk.up();
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn many_roles_take_as_many_round_trips_as_few() {
+    let (app, proxy, admin) = counted().await;
+    let mut users = Vec::new();
+    for n in 0..110 {
+        app.clerk
+            .create_user(json!({ "email": format!("u{n}@example.com") }));
+    }
+    for message in app.clerk.messages() {
+        let event: Value = serde_json::from_str(&message.body).unwrap();
+        if event["type"] == "user.created" && event["data"]["id"] != json!(admin) {
+            users.push(event["data"]["id"].clone());
+        }
+    }
+    app.deliver_all().await;
+    let (few, many) = users.split_at(10);
+    for users in [few, many] {
+        let call = Call::new("PATCH", "/api/admin/users")
+            .token(&app.clerk.session_token(&admin))
+            .json(&json!({ "userIds": users, "role": "INSTRUCTOR" }));
+        let (answer, n_round_trips) = proxy.count(app.call_update_role(&call)).await;
+        assert_eq!(n_synced(&answer), users.len(), "{}", answer.body);
+        assert_eq!(n_round_trips, 4, "{} users", users.len());
+    }
+    app.finish().await;
+}
+
+fn n_synced(answer: &Answer) -> usize {
+    let results = answer.body["results"].as_array().expect("results");
+    let is_synced = |result: &&Value| result["clerkSync"] == "synced";
+    results.iter().filter(is_synced).count()
+}
+
+/// The caller, and the page with its count.
+#[tokio::test]
+async fn a_read_takes_two_round_trips() {
+    let (app, proxy, admin) = counted().await;
+    for (path, expected) in [
+        ("/api/admin/users", 2),
+        ("/api/admin/statistics", 2),
+        ("/api/admin/role-changes", 2),
+        (&format!("/api/admin/role-changes?userId={admin}"), 3),
+        (&format!("/api/admin/users/{admin}"), 4),
+    ] {
+        let (answer, n_round_trips) = proxy.count(app.get(&admin, path)).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(n_round_trips, expected, "{path}");
+    }
+    app.finish().await;
+}

@@ -221,43 +221,68 @@ async fn only_a_live_row_without_an_account_is_adopted() {
 #[tokio::test]
 async fn twenty_deliveries_at_once_apply_once() {
     let app = TestApp::new().await;
-    let create = |n: u32| {
-        app.clerk
-            .create_user(json!({ "email": format!("u{n}@example.com") }));
-        app.clerk.take_messages().pop().unwrap()
-    };
     for n in 0..3 {
-        let message = create(n);
-        let settings = crate::support::app::settings_of(&app.clerk, &app.database.url, &[]);
-        let mut deliveries = Vec::new();
-        for _ in 0..20 {
-            // A sandbox of its own for each: another connection, another process in real life.
-            let sandbox = clerk_webhook::App::new(&settings);
-            let event = crate::support::gateway::Call::new("POST", "/api/webhooks/clerk")
-                .headers(app.clerk.sign(&message))
-                .body(&message.body)
-                .event();
-            deliveries.push(async move {
-                let handler = |request| clerk_webhook::handle(&sandbox, request);
-                let answer = shared::http::answer(event, &handler).await;
-                crate::support::gateway::Answer::read(&answer)
-            });
-        }
-        let answers = join_all(deliveries).await;
-        let n_outcomes = |outcome: &str| {
-            answers
-                .iter()
-                .filter(|answer| answer.body["outcome"] == outcome)
-                .count()
-        };
+        let email = format!("u{n}@example.com");
+        app.clerk.create_user(json!({ "email": email }));
+        let message = app.clerk.take_messages().pop().unwrap();
         assert_eq!(
-            (n_outcomes("applied"), n_outcomes("duplicate")),
-            (1, 19),
-            "{answers:?}"
+            outcomes_of_twenty(&app, &message).await,
+            [("applied", 1), ("duplicate", 19)]
         );
-        assert_eq!(app.count("role_changes").await, i64::from(n) + 1);
+        assert_eq!(app.count("role_changes").await, n + 1);
     }
     app.finish().await;
+}
+
+/// R7: also what has no effect is taken in once.
+#[tokio::test]
+async fn twenty_deliveries_of_a_late_event_are_stale_once() {
+    let app = TestApp::new().await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.clerk.set_role(&ada, "INSTRUCTOR");
+    app.clerk.advance(std::time::Duration::from_millis(10));
+    app.clerk.set_role(&ada, "ADMIN");
+    let [older, newer] = &app.clerk.take_messages()[..] else {
+        panic!("two messages")
+    };
+    app.deliver(newer).await;
+    assert_eq!(
+        outcomes_of_twenty(&app, older).await,
+        [("stale", 1), ("duplicate", 19)]
+    );
+    app.finish().await;
+}
+
+/// Delivers a message to twenty sandboxes at once, each with a connection of its own,
+/// and counts the outcomes, the rarest first.
+async fn outcomes_of_twenty(
+    app: &TestApp,
+    message: &clerk_emulator::Message,
+) -> Vec<(&'static str, usize)> {
+    let settings = crate::support::app::settings_of(&app.clerk, &app.database.url, &[]);
+    let mut deliveries = Vec::new();
+    for _ in 0..20 {
+        let sandbox = clerk_webhook::App::new(&settings);
+        let event = crate::support::gateway::Call::new("POST", "/api/webhooks/clerk")
+            .headers(app.clerk.sign(message))
+            .body(&message.body)
+            .event();
+        deliveries.push(async move {
+            let handler = |request| clerk_webhook::handle(&sandbox, request);
+            crate::support::gateway::Answer::read(&shared::http::answer(event, &handler).await)
+        });
+    }
+    let answers = join_all(deliveries).await;
+    let count = |outcome| {
+        let n_answers = answers
+            .iter()
+            .filter(|answer| answer.body["outcome"] == outcome)
+            .count();
+        (outcome, n_answers)
+    };
+    let mut counts = Vec::from(["applied", "stale", "duplicate", "parked", "dead"].map(count));
+    counts.retain(|(_, n_answers)| *n_answers > 0);
+    counts
 }
 
 /// R7: different events of one new user at once: one row, the newest state.
@@ -487,6 +512,10 @@ async fn unsigned_deliveries_are_for_development_on_this_machine_only() {
 }
 
 /// A `user.updated` of this instance.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "tests write the patch in place"
+)]
 pub(crate) fn event(app: &TestApp, id: &str, patch: Value) -> Value {
     let mut user = json!({ "object": "user", "id": id });
     for (key, value) in patch.as_object().unwrap() {

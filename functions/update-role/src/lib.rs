@@ -88,16 +88,17 @@ impl App {
 /// Sets the role of one user, or of many.
 pub async fn handle(app: &App, request: Request) -> Result<Response> {
     let rest = http::route(&request, "update-role", "/api/admin/users")?;
+    if rest.len() > 1 {
+        return Err(Error::NO_SUCH_ROUTE);
+    }
     if request.method != Method::PATCH {
-        return Err(Error::MethodNotAllowed {
-            allow: "GET, PATCH",
-        });
+        let allow = "GET, PATCH";
+        return Err(Error::MethodNotAllowed { allow });
     }
     let admin = require_admin(app, &request).await?;
-    match rest.as_slice() {
-        [] => set_many(app, &admin, &request).await,
-        [user_id] => set_one(app, &admin, user_id, &request).await,
-        _ => Err(Error::NO_SUCH_ROUTE),
+    match rest.first() {
+        Some(user_id) => set_one(app, &admin, user_id, &request).await,
+        None => set_many(app, &admin, &request).await,
     }
 }
 

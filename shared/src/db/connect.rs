@@ -84,43 +84,39 @@ impl fmt::Debug for Address {
 }
 
 fn translate(url: &str) -> String {
-    match url::Url::parse(url) {
-        Ok(url) if url.scheme().starts_with("postgres") => translate_url(url),
-        _ => translate_pairs(url),
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return translate_all(url.split_whitespace(), " ");
+    }
+    match url.split_once('?') {
+        Some((address, query)) => {
+            let query = translate_all(query.split('&'), "&");
+            let mark = if query.is_empty() { "" } else { "?" };
+            format!("{address}{mark}{query}")
+        }
+        None => url.to_owned(),
     }
 }
 
-fn translate_url(mut url: url::Url) -> String {
-    let pairs: Vec<(String, String)> = url
-        .query_pairs()
-        .filter_map(|(key, value)| translate_pair(&key, &value))
-        .collect();
-    url.set_query(None);
-    if !pairs.is_empty() {
-        url.query_pairs_mut().extend_pairs(pairs);
-    }
-    url.into()
-}
-
-fn translate_pairs(text: &str) -> String {
-    let pairs = text
-        .split_whitespace()
-        .filter_map(|pair| match pair.split_once('=') {
-            Some((key, value)) => {
-                translate_pair(key, value).map(|(key, value)| format!("{key}={value}"))
-            }
-            None => Some(pair.to_owned()),
-        });
-    pairs.collect::<Vec<_>>().join(" ")
+fn translate_all<'a>(pairs: impl Iterator<Item = &'a str>, separator: &str) -> String {
+    let translated = |pair: &'a str| match pair.split_once('=') {
+        Some((key, value)) => {
+            translate_pair(key, value).map(|(key, value)| format!("{key}={value}"))
+        }
+        None => Some(pair.to_owned()),
+    };
+    pairs
+        .filter_map(translated)
+        .collect::<Vec<_>>()
+        .join(separator)
 }
 
 /// What the driver does not know, and what it does anyhow, is left out.
-fn translate_pair(key: &str, value: &str) -> Option<(String, String)> {
+fn translate_pair<'a>(key: &'a str, value: &'a str) -> Option<(&'a str, &'a str)> {
     match (key, value) {
         ("sslrootcert" | "pgbouncer", _) => None,
-        ("sslmode", "verify-ca" | "verify-full") => Some((key.to_owned(), "require".to_owned())),
-        ("sslmode", "allow") => Some((key.to_owned(), "prefer".to_owned())),
-        _ => Some((key.to_owned(), value.to_owned())),
+        ("sslmode", "verify-ca" | "verify-full") => Some((key, "require")),
+        ("sslmode", "allow") => Some((key, "prefer")),
+        _ => Some((key, value)),
     }
 }
 
@@ -138,6 +134,10 @@ mod tests {
         check(
             "postgresql://a@h/app?pgbouncer=true",
             "postgresql://a@h/app",
+        );
+        check(
+            "postgres://a:p%40ss@h1:1,h2:2/app?sslmode=verify-full&connect_timeout=3",
+            "postgres://a:p%40ss@h1:1,h2:2/app?sslmode=require&connect_timeout=3",
         );
         check(
             "host=h user=a sslmode=verify-ca",

@@ -1,0 +1,1 @@
+//! Placeholder: the tests are in `it/`.
