@@ -224,7 +224,9 @@ fn complete(event: &mut Map<String, Value>) {
     }
     if let Some(context) = context
         .as_object_mut()
-        .filter(|context| !context.contains_key("elb"))
+        // A load balancer's event has no such field, and a payload of version 2 must not get one,
+        // though `cargo lambda watch` writes a method at the top of it, too.
+        .filter(|context| !context.contains_key("elb") && !context.contains_key("http"))
     {
         context.entry("httpMethod").or_insert(method);
     }

@@ -77,6 +77,7 @@ async fn every_gateway_brings_the_same_request() {
         ("netlify_null_header", netlify, Some("198.51.100.7")),
         ("api_gateway_v1", "gateway-request-1", Some("198.51.100.7")),
         ("api_gateway_v2", "gateway-request-2", Some("198.51.100.7")),
+        ("cargo_lambda_watch", "gateway-request-3", Some("127.0.0.1")),
         (
             "api_gateway_v2_stage",
             "gateway-request-3",
@@ -125,7 +126,7 @@ async fn every_gateway_brings_the_same_request() {
             let is_there = headers[header] == value || lists[header] == json!([value]);
             assert!(is_there, "{name}: {answer}");
         }
-        let is_v2 = name.contains("v2") || name == "function_url";
+        let is_v2 = name.contains("v2") || ["function_url", "cargo_lambda_watch"].contains(&name);
         assert_eq!(answer.get("cookies").is_some(), is_v2, "{name}: {answer}");
         let is_alb = name == "alb";
         assert_eq!(
