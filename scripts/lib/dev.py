@@ -1,0 +1,492 @@
+"""Runs the emulator of Clerk and all functions, and drives the main job once in both directions.
+
+Started by scripts/dev, which has built everything and exported DATABASE_URL.
+"""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LOGS = ROOT / ".dev" / "logs"
+
+# Whom the emulator's demo seed holds.
+ADMIN = "user_2demoAda0000000000000000001"
+GRACE = "user_2demoGrace00000000000000002"
+EDSGER = "user_2demoEdsger0000000000000003"
+ALAN = "user_2demoAlan000000000000000004"
+BARBARA = "user_2demoBarbara000000000000005"
+
+# Under cargo lambda watch a crashed function never answers, so nobody waits for ever.
+TIMEOUT_SECONDS = 15
+SECONDS_BETWEEN_TICKS = 5
+PANEL = "http://localhost:3000"
+
+
+class Failed(Exception):
+    """A step did not show what it must."""
+
+
+class Stopped(BaseException):
+    """Somebody asked the script to end."""
+
+
+def say(line=""):
+    print(line, flush=True)
+
+
+def free_port(wanted=0):
+    """The wanted port of the loopback address, or any other when it is taken."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", wanted))
+        except OSError:
+            return free_port()
+        return listener.getsockname()[1]
+
+
+def http(method, url, body=None, headers=None, token=None, timeout=TIMEOUT_SECONDS):
+    """Status and JSON of the answer."""
+    headers = dict(headers or {})
+    if token:
+        headers["authorization"] = f"Bearer {token}"
+    if body is not None and not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+        headers["content-type"] = "application/json"
+    request = urllib.request.Request(url, method=method, data=body, headers=headers)
+    # Loopback only: no proxy of the environment stands between.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=timeout) as response:
+            status, text = response.status, response.read()
+    except urllib.error.HTTPError as error:
+        status, text = error.code, error.read()
+    except (OSError, TimeoutError) as error:
+        raise Failed(f"{method} {url}: {error}") from error
+    try:
+        return status, json.loads(text) if text else None
+    except ValueError:
+        return status, text.decode(errors="replace")
+
+
+def must(answer, status=200):
+    """The body of an answer that has this status."""
+    if answer[0] != status:
+        raise Failed(f"expected {status}, got {answer[0]}: {answer[1]}")
+    return answer[1]
+
+
+def expect(what, found, wanted):
+    if found != wanted:
+        raise Failed(f"{what}: expected {wanted!r}, found {found!r}")
+
+
+def wait_for(what, look, wanted, seconds=TIMEOUT_SECONDS):
+    """Looks until it sees what is wanted."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found == wanted:
+            return
+        if time.monotonic() > deadline:
+            raise Failed(f"{what}: expected {wanted!r}, still {found!r} after {seconds} s")
+        time.sleep(0.05)
+
+
+class Process:
+    """A program with its own process group and log file."""
+
+    def __init__(self, name, command, env, has_first_line=False):
+        self.name = name
+        self.log = LOGS / f"{name}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if has_first_line else log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def first_line(self):
+        """What it says on standard output when it is ready."""
+        line = self.process.stdout.readline()
+        if not line:
+            raise Failed(f"{self.name} ended before it was ready")
+        return line.decode().strip()
+
+    def require_alive(self):
+        if self.process.poll() is not None:
+            raise Failed(f"{self.name} ended with {self.process.returncode}")
+
+    def tail(self, n_lines=30):
+        lines = self.log.read_text(errors="replace").splitlines()[-n_lines:]
+        return "\n".join(f"    {line}" for line in lines)
+
+    def stop(self):
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, how)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=5)
+        # What the functions were started by may be gone before them.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+class Stack:
+    """Everything that runs, and how to talk to it."""
+
+    def __init__(self, is_once):
+        self.gateway_port = free_port(0 if is_once else 9000)
+        self.clerk_port = free_port(0 if is_once else 4810)
+        self.gateway = f"http://127.0.0.1:{self.gateway_port}"
+        self.processes = []
+
+    def start(self):
+        LOGS.mkdir(parents=True, exist_ok=True)
+        self.start_clerk()
+        self.start_functions()
+        self.warm_up()
+        # What happened in Clerk before there was an endpoint is replayed to it.
+        self.control("POST", "endpoints", {"url": f"{self.gateway}/api/webhooks/clerk", "secret": self.webhook_secret})
+        messages = self.messages()
+        for message in messages:
+            self.control("POST", f"messages/{message['id']}/replay", {})
+        wait_for("the demo users arrive", self.n_pending, 0, seconds=60)
+        return len(messages)
+
+    def start_clerk(self):
+        emulator = target_folder() / "debug" / "clerk-emulator"
+        command = [emulator, "--listen", f"127.0.0.1:{self.clerk_port}", "--seed", "demo"]
+        self.emulator = Process("clerk-emulator", command, os.environ, has_first_line=True)
+        self.processes.append(self.emulator)
+        ready = json.loads(self.emulator.first_line())
+        self.clerk = ready["url"]
+        self.secret_key = ready["secretKey"]
+        self.webhook_secret = ready["webhookSecret"]
+        # What the functions are told, and all that they are told.
+        self.settings = {
+            "APP_ENV": "development",
+            "CLERK_API_URL": ready["url"],
+            "CLERK_AUTHORIZED_PARTIES": PANEL,
+            "CLERK_INSTANCE_ID": ready["instanceId"],
+            "CLERK_ISSUER": ready["issuer"],
+            "CLERK_JWT_KEY": ready["jwtKey"],
+            "CLERK_SECRET_KEY": ready["secretKey"],
+            "CLERK_WEBHOOK_SECRET": ready["webhookSecret"],
+            "DATABASE_URL": os.environ["DATABASE_URL"],
+        }
+
+    def start_functions(self):
+        command = ["cargo", "lambda", "watch", "-A", "127.0.0.1", "-P", str(self.gateway_port)]
+        command += ["--ignore-changes", "--concurrency", "4", "--locked"]
+        self.watch = Process("functions", command, {**os.environ, **self.settings})
+        self.processes.append(self.watch)
+
+    def warm_up(self):
+        """Each function is started by its first request."""
+
+        def is_listening():
+            self.watch.require_alive()
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.gateway_port), 1):
+                return True
+            return False
+
+        wait_for("cargo lambda watch listens", is_listening, True, seconds=60)
+        patience = 300
+        must(http("GET", f"{self.gateway}/api/admin/users", timeout=patience), 401)
+        must(http("PATCH", f"{self.gateway}/api/admin/users", {}, timeout=patience), 401)
+        must(http("POST", f"{self.gateway}/api/webhooks/clerk", {}, timeout=patience), 400)
+        self.reconcile(timeout=patience)
+
+    def stop(self):
+        for process in reversed(self.processes):
+            process.stop()
+
+    # Clerk's side.
+
+    def control(self, method, path, body=None):
+        return must(http(method, f"{self.clerk}/_emulator/{path}", body))
+
+    def messages(self):
+        return self.control("GET", "messages")["messages"]
+
+    def n_pending(self):
+        return sum(message["status"] == "pending" for message in self.messages())
+
+    def token(self, seconds=60, user=ADMIN):
+        return self.control("POST", "tokens", {"user_id": user, "expires_in_seconds": seconds})["jwt"]
+
+    def role_in_clerk(self, user):
+        found = must(http("GET", f"{self.clerk}/v1/users/{user}", token=self.secret_key))
+        return found["public_metadata"].get("role")
+
+    def set_role_in_clerk(self, user, role):
+        """As somebody does in Clerk's dashboard; returns the webhook's message."""
+        known = {message["id"] for message in self.messages()}
+        self.control("POST", f"users/{user}/role", {"role": role})
+        return next(message for message in self.messages() if message["id"] not in known)
+
+    def deliver(self, message):
+        """Delivers a message now; returns what we answered."""
+        attempts = self.control("POST", f"messages/{message['id']}/deliver", {})["attempts"]
+        return attempts[0]["status"], json.loads(attempts[0]["body"])
+
+    # Our side.
+
+    def row(self, user):
+        return must(http("GET", f"{self.gateway}/api/admin/users/{user}", token=self.token()))
+
+    def role_in_database(self, user):
+        return self.row(user)["user"]["role"]
+
+    def set_role(self, user, role):
+        """As an admin does; returns whether Clerk has it already."""
+        url = f"{self.gateway}/api/admin/users/{user}"
+        return must(http("PATCH", url, {"role": role}, token=self.token()))["clerkSync"]
+
+    def reconcile(self, timeout=TIMEOUT_SECONDS):
+        event = {
+            "version": "0",
+            "id": "0f0e0d0c-0b0a-4908-8706-050403020100",
+            "detail-type": "Scheduled Event",
+            "source": "aws.events",
+            "account": "111122223333",
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "region": "eu-central-1",
+            "resources": ["arn:aws:events:eu-central-1:111122223333:rule/reconcile"],
+            "detail": {},
+        }
+        url = f"{self.gateway}/2015-03-31/functions/reconcile/invocations"
+        return must(http("POST", url, event, timeout=timeout))
+
+    def post_webhook(self, body, secret, svix_id):
+        """Posts a delivery signed with this secret."""
+        headers = svix_headers(body, secret, svix_id)
+        return http("POST", f"{self.gateway}/api/webhooks/clerk", body, headers)
+
+
+def svix_headers(body, secret, svix_id):
+    """The headers of a delivery made now, signed with this secret."""
+    timestamp = str(int(time.time()))
+    signed = f"{svix_id}.{timestamp}.".encode() + body
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signature = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    return {
+        "svix-id": svix_id,
+        "svix-timestamp": timestamp,
+        "svix-signature": f"v1,{signature}",
+        "content-type": "application/json",
+    }
+
+
+def target_folder():
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+
+
+def role_from_clerk(stack):
+    stack.set_role_in_clerk(ALAN, "INSTRUCTOR")
+    wait_for("Alan's row", lambda: stack.role_in_database(ALAN), "INSTRUCTOR")
+    change = stack.row(ALAN)["roleChanges"][0]
+    expect("the change came by", change["source"], "webhook")
+    return f"Alan: {change['oldRole']} -> {change['newRole']}, by {change['source']} {change['svixId']}"
+
+
+def role_to_clerk(stack):
+    expect("clerkSync", stack.set_role(GRACE, "STUDENT"), "synced")
+    expect("Grace in Clerk", stack.role_in_clerk(GRACE), "STUDENT")
+    wait_for("the echo of our own change is taken", stack.n_pending, 0)
+    expect("Grace in the database", stack.role_in_database(GRACE), "STUDENT")
+    change = stack.row(GRACE)["roleChanges"][0]
+    return f"Grace: {change['oldRole']} -> {change['newRole']}, by {change['actor']}; Clerk has it"
+
+
+def role_while_clerk_is_down(stack):
+    stack.control("POST", "down", {})
+    try:
+        expect("clerkSync", stack.set_role(EDSGER, "STUDENT"), "pending")
+    finally:
+        stack.control("POST", "up", {})
+    expect("Edsger in the database", stack.role_in_database(EDSGER), "STUDENT")
+    expect("Edsger in Clerk", stack.role_in_clerk(EDSGER), "INSTRUCTOR")
+    return "Edsger: STUDENT in the database, clerkSync pending; Clerk still has INSTRUCTOR"
+
+
+def role_after_clerk_is_back(stack):
+    # The entry is due some seconds after the attempt that failed.
+    n_ticks = 0
+    deadline = time.monotonic() + 40
+    while stack.role_in_clerk(EDSGER) != "STUDENT":
+        if time.monotonic() > deadline:
+            raise Failed(f"{n_ticks} ticks of reconcile did not deliver Edsger's role")
+        stack.reconcile()
+        n_ticks += 1
+        time.sleep(0.5)
+    expect("clerkSync", stack.row(EDSGER)["user"]["clerkSync"], "synced")
+    return f"Edsger: Clerk has STUDENT after {n_ticks} ticks of reconcile"
+
+
+def duplicate_webhook(stack):
+    message = next(message for message in stack.messages() if message["status"] == "delivered")
+    expect("the answer", stack.deliver(message), (200, {"outcome": "duplicate"}))
+    return f"{message['id']} delivered again: 200 duplicate"
+
+
+def late_webhook(stack):
+    stack.control("POST", "auto", {"on": False})
+    try:
+        older = stack.set_role_in_clerk(BARBARA, "ADMIN")
+        newer = stack.set_role_in_clerk(BARBARA, "INSTRUCTOR")
+        expect("the newer one's answer", stack.deliver(newer), (200, {"outcome": "applied"}))
+        expect("the older one's answer", stack.deliver(older), (200, {"outcome": "stale"}))
+    finally:
+        stack.control("POST", "auto", {"on": True})
+    expect("Barbara in the database", stack.role_in_database(BARBARA), "INSTRUCTOR")
+    return "ADMIN, older, arrives after INSTRUCTOR: 200 stale, Barbara stays INSTRUCTOR"
+
+
+def forged_webhook(stack):
+    event = json.loads(stack.messages()[-1]["body"])
+    event["data"]["public_metadata"] = {"role": "ADMIN"}
+    event["data"]["updated_at"] = int(time.time() * 1000) + 60_000
+    forged = json.dumps(event).encode()
+    secret = "whsec_" + base64.b64encode(b"somebody else's secret").decode()
+    status, body = stack.post_webhook(forged, secret, "msg_forged")
+    expect("the answer", (status, body.get("code")), (400, "bad_signature"))
+    expect("Barbara in the database", stack.role_in_database(BARBARA), "INSTRUCTOR")
+    return "signed with another secret: 400 bad_signature, nothing changed"
+
+
+STEPS = [
+    ("a role set in Clerk reaches the database", role_from_clerk),
+    ("a role set here reaches Clerk", role_to_clerk),
+    ("Clerk is down: the role is kept for it", role_while_clerk_is_down),
+    ("Clerk is back: reconcile delivers it", role_after_clerk_is_back),
+    ("a webhook twice", duplicate_webhook),
+    ("a webhook too late", late_webhook),
+    ("a webhook forged", forged_webhook),
+]
+
+
+def drive(stack):
+    """Runs the steps; whether all of them showed what they must."""
+    n_failed = 0
+    for title, step in STEPS:
+        started = time.monotonic()
+        try:
+            result, mark = step(stack), "ok  "
+        except (Failed, KeyError, StopIteration, IndexError, TypeError, ValueError) as error:
+            result, mark = f"{type(error).__name__}: {error}", "FAIL"
+            n_failed += 1
+        say(f"{mark} {time.monotonic() - started:6.2f} s  {title}")
+        say(f"                {result}")
+    return n_failed == 0
+
+
+def show_addresses(stack):
+    seconds = 12 * 60 * 60
+    token = stack.token(seconds)
+    say()
+    say("Try it (the token is Ada's, an admin's, and good for 12 hours):")
+    say()
+    say(f"  TOKEN={token}")
+    say()
+    for title, arguments in [
+        ("all users", f"-H \"Authorization: Bearer $TOKEN\" {stack.gateway}/api/admin/users"),
+        ("one user", f"-H \"Authorization: Bearer $TOKEN\" {stack.gateway}/api/admin/users/{ALAN}"),
+        ("counts", f"-H \"Authorization: Bearer $TOKEN\" {stack.gateway}/api/admin/statistics"),
+        ("who changed which role", f"-H \"Authorization: Bearer $TOKEN\" {stack.gateway}/api/admin/role-changes"),
+        (
+            "set a role here; it reaches Clerk",
+            f"-X PATCH -H \"Authorization: Bearer $TOKEN\" -H 'content-type: application/json'"
+            f" -d '{{\"role\":\"INSTRUCTOR\"}}' {stack.gateway}/api/admin/users/{ALAN}",
+        ),
+        (
+            "set a role in Clerk; it reaches the database",
+            f"-H 'content-type: application/json' -d '{{\"role\":\"STUDENT\"}}'"
+            f" {stack.clerk}/_emulator/users/{ALAN}/role",
+        ),
+        ("Clerk's side", f"{stack.clerk}/_emulator/state"),
+        ("take Clerk down", f"-X POST {stack.clerk}/_emulator/down"),
+        ("bring it up again", f"-X POST {stack.clerk}/_emulator/up"),
+        (
+            "one tick of reconcile, which also runs every few seconds",
+            f"-d '{{}}' {stack.gateway}/2015-03-31/functions/reconcile/invocations",
+        ),
+    ]:
+        say(f"  # {title}")
+        say(f"  curl -sS -m {TIMEOUT_SECONDS} {arguments}")
+    say()
+    say(f"Logs: {LOGS}. Ctrl-C ends everything.")
+
+
+def on_signal(*_):
+    # Once is enough; a second one must not cut the cleaning up short.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Stopped
+
+
+def main(arguments):
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    if not shutil.which("cargo-lambda"):
+        say("error: cargo-lambda is not in PATH; start scripts/dev instead")
+        return 2
+    is_once = arguments == ["--once"]
+    stack = Stack(is_once)
+    try:
+        started = time.monotonic()
+        n_messages = stack.start()
+        say(f"up   {time.monotonic() - started:6.2f} s  Clerk's stand-in {stack.clerk}, functions {stack.gateway}")
+        say(f"                {n_messages} webhooks of the demo users are applied")
+        is_good = drive(stack)
+        if not is_good:
+            say_logs(stack)
+        if is_once:
+            say("every step showed what it must" if is_good else "NOT every step showed what it must")
+            return 0 if is_good else 1
+        show_addresses(stack)
+        while True:
+            time.sleep(SECONDS_BETWEEN_TICKS)
+            for process in stack.processes:
+                process.require_alive()
+            # What a schedule does once deployed; a tick that fails is in the log.
+            with contextlib.suppress(Failed):
+                stack.reconcile()
+    except Failed as error:
+        say(f"FAIL {error}")
+        say_logs(stack)
+        return 1
+    except Stopped:
+        return 0
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        stack.stop()
+
+
+def say_logs(stack):
+    for process in stack.processes:
+        say(f"the last lines of {process.log}:")
+        say(process.tail())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
