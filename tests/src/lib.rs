@@ -1,1 +1,1 @@
-//! Placeholder: the tests are in `it/`.
+//! Holds nothing: the tests are in `it/`, all in one binary.

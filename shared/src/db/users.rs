@@ -120,8 +120,8 @@ pub struct Current {
     pub push: Option<outbox::Push>,
 }
 
-/// One change, with all that has to be written in its transaction.
-#[derive(Debug, Clone, Serialize)]
+/// One change, with all that has to be written in its transaction; nothing by default.
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Write {
     /// The delivery that it comes from.
     pub inbox: Option<inbox::Entry>,

@@ -159,12 +159,17 @@ async fn apply_once(
         }
     }
     if written.no_admin_left {
-        tracing::error!(
-            alarm = "no_admin_left",
-            "the last admin was removed or demoted in Clerk: nobody can administer this application"
-        );
+        alarm_no_admin_left();
     }
     Ok(results)
+}
+
+/// Clerk took the last admin away (R13): mirrored, and somebody has to know.
+pub(super) fn alarm_no_admin_left() {
+    tracing::error!(
+        alarm = "no_admin_left",
+        "the last admin was removed or demoted in Clerk: nobody can administer this application"
+    );
 }
 
 fn is_taken(rows: &mut HashSet<Uuid>, write: &Write) -> bool {
@@ -219,13 +224,7 @@ fn record(sighting: &Sighting<'_>, current: &Current, merged: &Merged, outcome: 
     };
     let write = Write {
         inbox: entry(sighting, current, merged, recorded),
-        row: None,
-        confirms: None,
-        touches: false,
-        role_change: None,
-        push: None,
-        settles: false,
-        loses_admin: false,
+        ..Write::default()
     };
     let applied = Applied {
         outcome,
@@ -246,12 +245,7 @@ fn flag(sighting: &Sighting<'_>, current: &Current, merged: Merged) -> Plan {
             refetch_at: Some(Timestamp::now()),
             ..merged.row
         }),
-        confirms: None,
-        touches: false,
-        role_change: None,
-        push: None,
-        settles: false,
-        loses_admin: false,
+        ..Write::default()
     };
     let outcome = Outcome::Doubtful;
     let applied = Applied {

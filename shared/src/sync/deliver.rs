@@ -173,6 +173,10 @@ async fn split<'a>(
     if !failures.is_empty() {
         db.fail_pushes(&failures).await?;
     }
+    // Roles that a directory owns were taken back.
+    if !delivered.owned_by_directory.is_empty() && db.n_live_admins().await? == 0 {
+        apply::alarm_no_admin_left();
+    }
     if !not_tried.is_empty() {
         db.release_pushes(&not_tried, calls.batch.lease).await?;
     }
