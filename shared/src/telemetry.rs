@@ -1,24 +1,31 @@
 //! The log: one JSON object a line on stdout, in the form that Lambda filters by level.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::Settings;
 
 /// What others say is of interest only when it goes wrong.
-const OTHERS: &str =
-    "tokio_postgres=warn,hyper=warn,hyper_util=warn,reqwest=warn,h2=warn,rustls=warn";
+/// The runtime writes whole events at its lowest level, with all that is in them.
+const OTHERS: &str = "tokio_postgres=warn,hyper=warn,hyper_util=warn,reqwest=warn,h2=warn,\
+                      rustls=warn,lambda_runtime=info,lambda_http=info";
 
 /// Starts the log. Only the first call in a process has an effect.
 pub fn init(settings: &Settings) {
-    let started = tracing_subscriber::fmt()
+    let lines = fmt::layer()
         .json()
         .flatten_event(true)
         .with_target(true)
         .with_current_span(true)
         .with_span_list(false)
-        .with_env_filter(filter(settings))
-        .try_init();
-    if started.is_err() {
+        .with_filter(filter(settings));
+    if tracing_subscriber::registry()
+        .with(lines)
+        .try_init()
+        .is_err()
+    {
         tracing::debug!("the log was started before");
     }
 }
@@ -35,23 +42,20 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     line
 }
 
-/// `RUST_LOG` is taken as it stands; Lambda's level keeps the others quiet.
-fn filter(settings: &Settings) -> EnvFilter {
-    let level = settings
+/// Lambda's level, or else `RUST_LOG`, which may also say more of a target that is kept quiet.
+fn filter(settings: &Settings) -> Targets {
+    let lambda = settings
         .optional("AWS_LAMBDA_LOG_LEVEL")
         .map(|level| match level {
             "FATAL" => "error".to_owned(),
             level => level.to_lowercase(),
         });
-    let directives = match (level, settings.optional("RUST_LOG")) {
-        (Some(level), _) => format!("{level},{OTHERS}"),
-        (None, Some(directives)) => directives.to_owned(),
-        (None, None) => String::new(),
-    };
-    let default = || EnvFilter::new(format!("info,{OTHERS}"));
-    match EnvFilter::try_new(&directives) {
-        Ok(filter) if !directives.is_empty() => filter,
-        _ => default(),
+    let rust = settings.optional("RUST_LOG").map(str::to_owned);
+    let wanted = lambda.or(rust).unwrap_or_default();
+    let parse = |wanted: &str| format!("{OTHERS},{wanted}").parse::<Targets>();
+    match parse(&wanted) {
+        Ok(filter) if !wanted.is_empty() => filter,
+        _ => parse("info").unwrap_or_default(),
     }
 }
 
@@ -79,6 +83,8 @@ mod tests {
             "warn",
         );
         check(&[("RUST_LOG", "a=nonsense=b")], "info");
+        check(&[("RUST_LOG", "trace")], "lambda_runtime=info");
+        check(&[("RUST_LOG", "info,h2=trace")], "h2=trace");
     }
 
     #[test]

@@ -23,6 +23,8 @@ mod roles;
 #[cfg(test)]
 mod round_trips;
 #[cfg(test)]
+mod sandboxes;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;
