@@ -26,6 +26,8 @@ FIXTURES = ROOT / "tests" / "fixtures" / "gateway"
 PROXY = FOLDER / "node_modules/@netlify/local-functions-proxy-linux-x64/bin/local-functions-proxy"
 FUNCTIONS = sorted(path.name for path in (ROOT / "functions").iterdir() if (path / "Cargo.toml").exists())
 NEWEST_GLIBC = (2, 26)
+# With the symbols that Netlify's packager looks for.
+LARGEST_PROGRAM = 12_000_000
 
 
 def released(function):
@@ -187,6 +189,12 @@ def check(stack, work):
         if glibc(program) > NEWEST_GLIBC:
             raise dev.Failed(f"{function} needs the C library {glibc(program)}, newer than {NEWEST_GLIBC}")
     report(started, f"they need no newer C library than {'.'.join(map(str, max(map(glibc, programs.values()))))}")
+
+    started = time.monotonic()
+    sizes = {function: program.stat().st_size for function, program in programs.items()}
+    too_large = {function: size for function, size in sizes.items() if size > LARGEST_PROGRAM}
+    dev.expect(f"programs of more than {LARGEST_PROGRAM} bytes", too_large, {})
+    report(started, f"the largest has {max(sizes.values()) / 1e6:.1f} MB")
 
     def make(*arguments):
         return netlify_event("netlify", *arguments)
