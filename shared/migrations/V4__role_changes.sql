@@ -25,5 +25,5 @@ end
 $$;
 
 create trigger role_changes_append_only
-    before update or delete on role_changes
+    before update or delete or truncate on role_changes
     for each statement execute function refuse_change();

@@ -25,6 +25,9 @@ const GUARDED: [(&str, &str); 6] = [
     ("GET", "/api/admin/role-changes"),
 ];
 
+/// Settings, or methods and addresses.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 /// What was asked and how it was refused.
 #[derive(Default)]
 struct Refusals(Vec<(String, Answer)>);
@@ -38,8 +41,7 @@ impl Refusals {
 
     /// All of them as people read them.
     fn told(&self) -> String {
-        let mut lines = String::new();
-        for (asked, answer) in &self.0 {
+        let line = |(asked, answer): &(String, Answer)| {
             let fields: BTreeMap<_, _> = answer.body.as_object().expect("a body").iter().collect();
             let body = serde_json::to_string(&fields).unwrap();
             let header = |name: &str| match answer.headers[name].as_str() {
@@ -47,9 +49,9 @@ impl Refusals {
                 None => String::new(),
             };
             let headers = header("allow") + &header("retry-after");
-            lines += &format!("{asked}\n  {}{headers} {body}\n", answer.status);
-        }
-        lines
+            format!("{asked}\n  {}{headers} {body}\n", answer.status)
+        };
+        self.0.iter().map(line).collect()
     }
 }
 
@@ -906,7 +908,7 @@ async fn not_configured() -> Refusals {
     let webhook = &all[..1];
     let setters = &all[1..3];
     let guarded = &all[1..];
-    let cases: [(&[(&str, &str)], &[(&str, &str)]); 8] = [
+    let cases: [(Pairs<'_>, Pairs<'_>); 8] = [
         (&[("DATABASE_URL", "")], &all),
         (&[("DATABASE_URL", "mysql://app@localhost/app")], &all),
         (&[("DATABASE_URL", "ssm:/app/database")], &all),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use shared::config::{Configured, Settings};
 use shared::db::role_changes::{self, Source};
 use shared::db::users::{Filter, Order, Place, Shown, UnknownRole};
-use shared::db::{Db, Role, inbox};
+use shared::db::{self, Db, Role, inbox};
 use shared::http::{Request, Response};
 use shared::ids::UserRef;
 use shared::{Error, Result, auth, clerk, config, http, sync};
@@ -151,7 +151,8 @@ async fn list_users(db: &Db, request: &Request) -> Result<Response> {
         search: query.search.filter(|text| !text.is_empty()),
         role,
     };
-    let page = db.list_users(&filter, order, place.as_ref(), limit).await?;
+    let page = db.list_users(&filter, order, place.as_ref(), limit).await;
+    let page = page.map_err(refuse_values)?;
     let next_cursor = page.next.as_ref().map(Place::to_cursor);
     http::ok(&UserPage {
         users: page.users,
@@ -208,7 +209,8 @@ async fn list_role_changes(db: &Db, request: &Request) -> Result<Response> {
         since: query.since,
         before: query.cursor,
     };
-    let mut role_changes = db.role_changes(&filter, limit + 1).await?;
+    let role_changes = db.role_changes(&filter, limit + 1).await;
+    let mut role_changes = role_changes.map_err(refuse_values)?;
     let has_more = i64::try_from(role_changes.len()).is_ok_and(|n_rows| n_rows > limit);
     if has_more {
         role_changes.pop();
@@ -221,6 +223,18 @@ async fn list_role_changes(db: &Db, request: &Request) -> Result<Response> {
         role_changes,
         next_cursor,
     })
+}
+
+/// A value that Postgres refuses came from the caller: a forged cursor, a time out of its range.
+fn refuse_values(error: db::Error) -> Error {
+    if !error.is_about_the_data() {
+        return error.into();
+    }
+    Error::Unprocessable {
+        code: "invalid_query",
+        message: "A parameter holds a value that cannot be looked for.".to_owned(),
+        fields: Vec::new(),
+    }
 }
 
 fn parse_limit(limit: Option<u32>) -> Result<i64> {

@@ -48,7 +48,15 @@ pub fn json<T: DeserializeOwned>(request: &Request) -> Result<T> {
 pub fn query<T: DeserializeOwned>(request: &Request) -> Result<T> {
     let code = "invalid_query";
     let mut seen: Vec<&str> = Vec::new();
-    for (name, _) in &request.query {
+    for (name, value) in &request.query {
+        // Nothing that is looked for can hold one, and Postgres would refuse it.
+        if value.contains('\0') {
+            return Err(invalid(
+                code,
+                "A parameter holds a NUL character:",
+                vec![name.clone()],
+            ));
+        }
         if seen.contains(&name.as_str()) {
             return Err(invalid(
                 code,
