@@ -12,6 +12,8 @@ create table outbox (
     -- While it is in the future, one sandbox (`leased_by`) is delivering this entry and no other may.
     leased_until timestamptz,
     leased_by uuid,
+    -- When the role was decided: a role that Clerk shows later than this is newer (R8).
+    decided_at timestamptz not null default now(),
     -- The role of the last attempt: it may have reached Clerk even if no answer came (R10).
     sent_role text,
     last_error text,

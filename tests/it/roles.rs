@@ -398,6 +398,32 @@ async fn an_absent_role() {
     app.finish().await;
 }
 
+/// R8: what the application sets right after a sign-up is newer than the gap that we fill,
+/// whatever arrives first, and however late the sign-up's own event is.
+#[tokio::test]
+async fn a_default_never_overwrites_a_role_set_after_the_sign_up() {
+    for is_told_first in [true, false] {
+        let app = TestApp::new().await;
+        let user = app.clerk.create_user(json!({ "email": "ada@example.com" }));
+        let ada = user["id"].as_str().unwrap();
+        let created = app.clerk.take_messages();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        app.clerk.set_role(ada, "INSTRUCTOR");
+        let set = app.clerk.take_messages();
+        // Only now the sign-up arrives, and a role is owed that nobody chose.
+        app.deliver(&created[0]).await;
+        assert_eq!(app.count("outbox where completed_at is null").await, 1);
+        if is_told_first {
+            app.deliver(&set[0]).await;
+        } else {
+            app.reconcile().await;
+        }
+        assert_eq!(app.role(ada).await, "INSTRUCTOR", "{is_told_first}");
+        assert_eq!(app.clerk_role(ada), "INSTRUCTOR", "{is_told_first}");
+        app.finish().await;
+    }
+}
+
 /// R13.
 #[tokio::test]
 async fn two_admins_demoting_each_other_leave_one() {

@@ -24,8 +24,8 @@ pub struct Push {
     pub id: i64,
     /// Counts the changes of the entry.
     pub generation: i32,
-    /// When the role was asked for.
-    pub created_at: Timestamp,
+    /// When the role was decided: what Clerk shows later than this is newer.
+    pub decided_at: Timestamp,
     /// The role of the last attempt, which may have reached Clerk.
     pub sent_role: Option<String>,
 }

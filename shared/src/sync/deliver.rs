@@ -1,7 +1,8 @@
 //! Delivers what the outbox owes Clerk (R9, R10).
 //!
-//! An attempt whose outcome is unknown is settled by reading Clerk before anything is sent again:
-//! so a change that somebody made there meanwhile is seen, and not overwritten.
+//! Only what somebody asked for this very moment is sent at once. Before anything later, Clerk is
+//! read: an earlier attempt may have arrived without an answer, and somebody may have changed the
+//! role there meanwhile, which is seen so, and not overwritten.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -55,42 +56,43 @@ pub(super) struct Delivered {
     pub(super) retry_after: Option<Duration>,
 }
 
-/// Delivers a batch: calls to Clerk side by side, the database set-wise.
-pub(super) async fn deliver(
+/// Delivers roles that somebody asked for just now.
+pub(super) async fn deliver_at_once(
     clerk: &clerk::Client,
     db: &Db,
     batch: Batch,
 ) -> Result<Delivered, db::Error> {
     let mut delivered = Delivered::default();
-    if batch.owed.is_empty() {
-        return Ok(delivered);
-    }
-    let calls = Calls {
-        clerk,
-        retry_after: Cell::new(None),
-        batch: &batch,
-    };
-    let (repeated, first): (Vec<_>, Vec<_>) =
-        batch.owed.iter().partition(|owed| owed.n_attempts > 1);
-    let still_owed = settle_by_reading(&calls, db, repeated, &mut delivered).await?;
-    let owed = first.into_iter().chain(still_owed).collect();
-    send(&calls, db, owed, &mut delivered).await?;
+    let calls = Calls::new(clerk, &batch);
+    send(&calls, db, batch.owed.iter().collect(), &mut delivered).await?;
     delivered.retry_after = calls.retry_after.get();
     Ok(delivered)
 }
 
-/// Reads the users whose push was tried before; what is still owed then is returned.
+/// Delivers roles that were decided a while ago: Clerk is read first, and may know better.
+pub(super) async fn deliver_after_reading(
+    clerk: &clerk::Client,
+    db: &Db,
+    batch: Batch,
+) -> Result<Delivered, db::Error> {
+    let mut delivered = Delivered::default();
+    let calls = Calls::new(clerk, &batch);
+    let still_owed =
+        settle_by_reading(&calls, db, batch.owed.iter().collect(), &mut delivered).await?;
+    send(&calls, db, still_owed, &mut delivered).await?;
+    delivered.retry_after = calls.retry_after.get();
+    Ok(delivered)
+}
+
+/// Reads the users; what is still owed then is returned.
 async fn settle_by_reading<'a>(
     calls: &Calls<'a>,
     db: &Db,
-    repeated: Vec<&'a Owed>,
+    owed: Vec<&'a Owed>,
     delivered: &mut Delivered,
 ) -> Result<Vec<&'a Owed>, db::Error> {
-    if repeated.is_empty() {
-        return Ok(Vec::new());
-    }
     let reads = calls
-        .all(repeated, async |owed, budget| {
+        .all(owed, async |owed, budget| {
             calls.clerk.user(&owed.clerk_id, budget).await
         })
         .await;
@@ -218,7 +220,15 @@ enum Called {
     NotTried,
 }
 
-impl Calls<'_> {
+impl<'a> Calls<'a> {
+    fn new(clerk: &'a clerk::Client, batch: &'a Batch) -> Self {
+        Self {
+            clerk,
+            retry_after: Cell::new(None),
+            batch,
+        }
+    }
+
     async fn all<'o>(
         &self,
         owed: Vec<&'o Owed>,

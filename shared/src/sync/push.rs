@@ -94,7 +94,7 @@ async fn set(
         until: deliver_until,
     };
     // The roles are set, whatever becomes of their delivery.
-    let delivered = Box::pin(deliver::deliver(clerk, db, batch))
+    let delivered = Box::pin(deliver::deliver_at_once(clerk, db, batch))
         .await
         .unwrap_or_else(|error| {
             tracing::warn!(

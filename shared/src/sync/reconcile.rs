@@ -89,7 +89,7 @@ async fn deliver_outbox(
             tries_each: CALL_TIMEOUT,
             until: deadline,
         };
-        let delivered = deliver::deliver(clerk, db, batch).await?;
+        let delivered = deliver::deliver_after_reading(clerk, db, batch).await?;
         report.n_delivered += delivered.done.len();
         report.n_put_off += delivered.n_put_off;
         report.n_dead += delivered.dead.len();

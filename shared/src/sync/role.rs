@@ -87,7 +87,7 @@ fn merge_with_push(
     if is_same(theirs, known.base) || is_same(theirs, push.sent_role.as_deref()) {
         return (known.ours, None);
     }
-    if version <= push.created_at.as_millisecond() {
+    if version <= push.decided_at.as_millisecond() {
         return (known.ours, None);
     }
     (

@@ -103,6 +103,7 @@ owed as (
         end,
         next_attempt_at = now(),
         last_error = null,
+        decided_at = now(),
         created_at = now()
     returning outbox.*
 )

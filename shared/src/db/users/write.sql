@@ -121,8 +121,11 @@ audited as (
     where l.role_change is not null
 ),
 opened as (
-    insert into outbox (kind, user_id, payload)
-    select 'role', l.id, jsonb_build_object('role', l.new ->> 'role')
+    -- Nobody chose this role just now: it fills a gap, as of the version that has the gap.
+    insert into outbox (kind, user_id, payload, decided_at)
+    select
+        'role', l.id, jsonb_build_object('role', l.new ->> 'role'),
+        to_timestamp((l.new ->> 'clerk_version')::bigint / 1000.0)
     from live l
     where l.push ->> 'action' = 'open'
     on conflict (user_id) where kind = 'role' and completed_at is null and dead_at is null

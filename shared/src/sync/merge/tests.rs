@@ -121,7 +121,7 @@ fn the_end_of_a_user_cancels_what_is_owed() {
     let push = Push {
         id: 3,
         generation: 1,
-        created_at: Timestamp::now(),
+        decided_at: Timestamp::now(),
         sent_role: None,
     };
     let current = Current {

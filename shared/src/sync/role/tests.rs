@@ -3,14 +3,14 @@ use serde_json::json;
 
 use super::*;
 
-/// When the role push of these tests was asked for, in ms.
-const ASKED_AT: i64 = 1_000_000;
+/// When the role of these tests was decided, in ms.
+const DECIDED_AT: i64 = 1_000_000;
 
 fn push(sent_role: Option<&str>) -> Push {
     Push {
         id: 7,
         generation: 2,
-        created_at: Timestamp::from_millisecond(ASKED_AT).unwrap(),
+        decided_at: Timestamp::from_millisecond(DECIDED_AT).unwrap(),
         sent_role: sent_role.map(str::to_owned),
     }
 }
@@ -161,7 +161,7 @@ fn while_a_push_is_open() {
                 "{sent:?} {theirs} {version}"
             );
         };
-    let (older, newer) = (ASKED_AT - 1, ASKED_AT + 1);
+    let (older, newer) = (DECIDED_AT - 1, DECIDED_AT + 1);
     // Clerk has it: nothing is owed any more.
     check(
         Some("INSTRUCTOR"),
@@ -181,7 +181,7 @@ fn while_a_push_is_open() {
     check(None, json!("STUDENT"), newer, (Instructor, None));
     // An incoming role older than the push does not overwrite it; one of the same moment neither.
     check(None, json!("ADMIN"), older, (Instructor, None));
-    check(None, json!("ADMIN"), ASKED_AT, (Instructor, None));
+    check(None, json!("ADMIN"), DECIDED_AT, (Instructor, None));
     // A newer one does.
     check(None, json!("ADMIN"), newer, (Admin, CANCEL));
     check(Some("INSTRUCTOR"), json!("ADMIN"), newer, (Admin, CANCEL));
@@ -198,7 +198,7 @@ fn a_role_removed_in_clerk_while_a_push_is_open() {
         base,
         push: Some(&push),
     };
-    let newer = ASKED_AT + 1;
+    let newer = DECIDED_AT + 1;
     assert_eq!(merge(known(Some("ADMIN")), None, newer).role, Role::Student);
     assert_eq!(merge(known(Some("")), None, newer).role, Role::Instructor);
     assert_eq!(merge(known(None), None, newer).role, Role::Instructor);
