@@ -94,6 +94,12 @@ impl Error {
         message: "There is no such user.",
     };
 
+    /// What shall name a user does not.
+    pub fn invalid_user_id() -> Self {
+        let message = "A user is named by the UUID of the row or by the Clerk id (user_…).";
+        Self::unprocessable("invalid_user_id", message, "userId")
+    }
+
     /// A field of the body or of the query is not what it should be.
     pub fn unprocessable(code: &'static str, message: impl Into<String>, field: &str) -> Self {
         Self::Unprocessable {

@@ -796,7 +796,7 @@ async fn a_query_that_cannot_be_understood_is_422_and_the_parameters_are_named()
     users?organization=org_1
       422 {"code":"invalid_query","error":"These fields are not known here: organization.","fields":["organization"],"requestId":"request-1"}
     users/me
-      422 {"code":"invalid_query","error":"A user is named by the UUID of the row or by the Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
+      422 {"code":"invalid_user_id","error":"A user is named by the UUID of the row or by the Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
     users/user_1?fields=id
       422 {"code":"invalid_query","error":"These fields are not known here: fields.","fields":["fields"],"requestId":"request-1"}
     statistics?since=today
@@ -804,7 +804,7 @@ async fn a_query_that_cannot_be_understood_is_422_and_the_parameters_are_named()
     role-changes?user=user_1
       422 {"code":"invalid_query","error":"These fields are not known here: user.","fields":["user"],"requestId":"request-1"}
     role-changes?userId=me
-      422 {"code":"invalid_query","error":"userId takes a UUID or a Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
+      422 {"code":"invalid_user_id","error":"A user is named by the UUID of the row or by the Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
     role-changes?since=yesterday
       422 {"code":"invalid_query","error":"This field is not what it should be: since.","fields":["since"],"requestId":"request-1"}
     role-changes?since=2026-11-21

@@ -163,12 +163,7 @@ async fn list_users(db: &Db, request: &Request) -> Result<Response> {
 
 async fn show_user(db: &Db, user_id: &str, request: &Request) -> Result<Response> {
     let NoQuery {} = http::query(request)?;
-    let user: UserRef = user_id.parse().map_err(|_| {
-        invalid(
-            "userId",
-            "A user is named by the UUID of the row or by the Clerk id (user_…).",
-        )
-    })?;
+    let user: UserRef = user_id.parse().map_err(|_| Error::invalid_user_id())?;
     let user = db.shown_user(&user).await?.ok_or(Error::NO_SUCH_USER)?;
     let filter = role_changes::Filter {
         user_id: Some(user.id),
@@ -196,9 +191,7 @@ async fn list_role_changes(db: &Db, request: &Request) -> Result<Response> {
     let limit = parse_limit(query.limit)?;
     let user_id = match query.user_id.as_deref() {
         Some(text) => {
-            let user: UserRef = text
-                .parse()
-                .map_err(|_| invalid("userId", "userId takes a UUID or a Clerk id (user_…)."))?;
+            let user: UserRef = text.parse().map_err(|_| Error::invalid_user_id())?;
             Some(db.user(&user).await?.ok_or(Error::NO_SUCH_USER)?.id)
         }
         None => None,

@@ -166,7 +166,7 @@ async fn set_many(app: &App, admin: &sync::Admin, request: &Request) -> Result<R
     let result = |(user_id, parsed): (String, Option<UserRef>)| {
         let result = parsed
             .and_then(|_| set.next())
-            .unwrap_or_else(|| Err(invalid_user_id()));
+            .unwrap_or_else(|| Err(Error::invalid_user_id()));
         result_of_one(user_id, result)
     };
     http::ok(&ManySet {
@@ -194,12 +194,7 @@ fn result_of_one(user_id: String, result: sync::RoleResult) -> ResultOfOne {
 }
 
 fn parse_user(text: &str) -> Result<UserRef> {
-    text.parse().map_err(|_| invalid_user_id())
-}
-
-fn invalid_user_id() -> Error {
-    let message = "A user is named by the UUID of the row or by the Clerk id (user_…).";
-    Error::unprocessable("invalid_user_id", message, "userId")
+    text.parse().map_err(|_| Error::invalid_user_id())
 }
 
 fn parse_role(text: &str, field: &str) -> Result<Role> {
