@@ -12,8 +12,7 @@ use super::{Db, Error, Role};
 use crate::ids::{ClerkUserId, UserId};
 
 /// How long one sandbox may be the only one to deliver an entry.
-/// Longer than any call to Clerk may take.
-pub const LEASE_SECONDS: f64 = 30.0;
+pub const LEASE: Duration = Duration::from_secs(30);
 /// An entry that could not be delivered for so long is dead.
 const PATIENCE_HOURS: i32 = 24;
 
@@ -136,7 +135,7 @@ impl Db {
         let values: [(&(dyn ToSql + Sync), Type); 3] = [
             (&lease, Type::UUID),
             (&limit, Type::INT8),
-            (&LEASE_SECONDS, Type::FLOAT8),
+            (&LEASE.as_secs_f64(), Type::FLOAT8),
         ];
         let rows = self
             .run(async |client| client.query_typed(statement, &values).await)
@@ -144,11 +143,15 @@ impl Db {
         rows.iter().map(|row| decode(row, "owed")).collect()
     }
 
-    /// Gives back entries whose newest role is yet to be delivered, to be tried at once.
+    /// Gives back entries that were not tried, or whose newest role is yet to be delivered.
     pub async fn release_pushes(&self, ids: &[i64], lease: Uuid) -> Result<(), Error> {
         let statement = "
             update outbox
-            set leased_until = null, leased_by = null, n_attempts = 0, next_attempt_at = now()
+            set
+                leased_until = null,
+                leased_by = null,
+                n_attempts = greatest(n_attempts - 1, 0),
+                next_attempt_at = now()
             where id = any($1) and leased_by = $2 and completed_at is null and dead_at is null";
         let values: [(&(dyn ToSql + Sync), Type); 2] =
             [(&ids, Type::INT8_ARRAY), (&lease, Type::UUID)];

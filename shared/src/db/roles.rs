@@ -94,7 +94,7 @@ async fn set(client: &Client, change: &Change<'_>) -> Result<Vec<PgRow>, tokio_p
         (&source, Type::TEXT),
         (&change.request_id, Type::TEXT),
         (&change.lease, Type::UUID),
-        (&outbox::LEASE_SECONDS, Type::FLOAT8),
+        (&outbox::LEASE.as_secs_f64(), Type::FLOAT8),
     ];
     let (begun, locked, rows, committed) = tokio::join!(
         biased;

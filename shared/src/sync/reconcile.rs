@@ -18,8 +18,11 @@ use crate::telemetry::chain;
 
 /// How many rows are worked on at once.
 const BATCH: i64 = 50;
-/// How long one call to Clerk may take; shorter than the lease of an entry.
+/// How long one call to Clerk may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long calls for leased entries may begin: the lease has to outlast the last two of an entry,
+/// and the writing down.
+const DELIVERY_TIME: Duration = Duration::from_secs(15);
 /// How many deleted users are erased in one statement.
 const ERASE_BATCH: i64 = 1_000;
 
@@ -87,7 +90,7 @@ async fn deliver_outbox(
             lease,
             owed,
             tries_each: CALL_TIMEOUT,
-            until: deadline,
+            until: deadline.min(Instant::now() + DELIVERY_TIME),
         };
         let delivered = deliver::deliver_after_reading(clerk, db, batch).await?;
         report.n_delivered += delivered.done.len();
@@ -191,4 +194,14 @@ fn log(id: &crate::ids::ClerkUserId, error: &clerk::Error) {
         user.clerk_id = %id,
         "Clerk gave no answer about a user; it is asked again later"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_outlasts_its_calls() {
+        assert!(DELIVERY_TIME + 2 * CALL_TIMEOUT < crate::db::outbox::LEASE);
+    }
 }
