@@ -375,6 +375,27 @@ async fn values_that_cannot_be_stored_are_cleaned_or_kept_as_dead() {
     app.database.remove().await;
 }
 
+/// R7: what the database refuses by its values will be refused again and again: a person has to
+/// look, and Svix is told to stop.
+#[tokio::test]
+async fn values_that_the_database_refuses_are_kept_as_dead() {
+    let app = TestApp::new().await;
+    app.execute("alter table users add check (first_name <> 'poison')")
+        .await;
+    app.clerk
+        .create_user(json!({ "email": "ada@example.com", "first_name": "poison" }));
+    let poison = app.clerk.take_messages().pop().unwrap();
+    let healthy = app.user("grace", Some("STUDENT")).await;
+    assert_eq!(app.deliver(&poison).await.body["outcome"], "dead");
+    assert_eq!(app.deliver(&poison).await.body["outcome"], "duplicate");
+    let kept = app.inbox(&poison.id).await;
+    assert_eq!(kept["last_error"], "SQLSTATE 23514");
+    assert_eq!(kept["payload"]["data"]["first_name"], "poison");
+    assert_eq!(app.role(&healthy).await, "STUDENT");
+    assert_eq!(app.count("users").await, 1);
+    app.database.remove().await;
+}
+
 /// R7: what we cannot store is answered 503, so that Svix tries again, and then it is applied.
 #[tokio::test]
 async fn what_cannot_be_stored_now_is_sent_again() {
