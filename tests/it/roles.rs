@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clerk_emulator::Fault;
 use serde_json::{Value, json};
+use shared::db::users::{Key, PushChange, Write};
 
 use crate::support::TestApp;
 
@@ -395,6 +396,38 @@ async fn an_absent_role() {
     assert_eq!(app.role(&grace).await, "INSTRUCTOR");
     app.settle().await;
     assert_eq!(app.clerk_role(&grace), "INSTRUCTOR");
+    app.finish().await;
+}
+
+/// A decision that was made before an admin asked for the same role again is not written.
+#[tokio::test]
+async fn a_renewed_debt_makes_earlier_decisions_void() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.clerk.down();
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
+    app.execute("update outbox set leased_until = null").await;
+    let db = app.webhook.db.as_ref().unwrap();
+    let clerk_id = ada.parse().unwrap();
+    let key = Key {
+        svix_id: None,
+        clerk_id: &clerk_id,
+        verified_email: None,
+    };
+    let current = db.current_users(&[key]).await.unwrap().pop().unwrap();
+    app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
+        .await;
+    let cancel = Write {
+        row: current.row,
+        push: current.push.map(|push| PushChange::Cancel { id: push.id }),
+        ..Write::default()
+    };
+    let written = db.write_users(&[cancel]).await.unwrap();
+    assert_eq!(written.is_done, [false]);
+    assert_eq!(app.count("outbox where completed_at is null").await, 1);
+    app.clerk.up();
     app.finish().await;
 }
 

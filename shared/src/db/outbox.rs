@@ -21,8 +21,6 @@ const PATIENCE_HOURS: i32 = 24;
 pub struct Push {
     /// The entry.
     pub id: i64,
-    /// Counts the changes of the entry.
-    pub generation: i32,
     /// When the role was decided: what Clerk shows later than this is newer.
     pub decided_at: Timestamp,
     /// The role of the last attempt, which may have reached Clerk.

@@ -162,15 +162,11 @@ pub enum PushChange {
     Complete {
         /// The entry.
         id: i64,
-        /// Its generation: a newer one stays open.
-        generation: i32,
     },
     /// Clerk's role is newer and wins.
     Cancel {
         /// The entry.
         id: i64,
-        /// Its generation: a newer one stays open.
-        generation: i32,
     },
 }
 

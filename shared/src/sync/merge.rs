@@ -95,10 +95,10 @@ pub(super) fn bury(current: &Current, id: &ClerkUserId, at: Timestamp) -> Merged
     if row.deleted_at.is_some() {
         return kept(&row, Verdict::Unchanged, "R3");
     }
-    let push = current.push.as_ref().map(|push| PushChange::Cancel {
-        id: push.id,
-        generation: push.generation,
-    });
+    let push = current
+        .push
+        .as_ref()
+        .map(|push| PushChange::Cancel { id: push.id });
     Merged {
         verdict: Verdict::Applied,
         rule: "R3",

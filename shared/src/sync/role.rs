@@ -90,20 +90,11 @@ fn merge_with_push(
     if version <= push.decided_at.as_millisecond() {
         return (known.ours, None);
     }
-    (
-        granted(theirs),
-        Some(PushChange::Cancel {
-            id: push.id,
-            generation: push.generation,
-        }),
-    )
+    (granted(theirs), Some(PushChange::Cancel { id: push.id }))
 }
 
 fn complete(push: &Push) -> PushChange {
-    PushChange::Complete {
-        id: push.id,
-        generation: push.generation,
-    }
+    PushChange::Complete { id: push.id }
 }
 
 /// The role as text; what is not text is kept as its JSON, so that the drift can be seen.

@@ -60,11 +60,16 @@ verdict as materialized (
         end as code
     from judged j
 ),
+-- A row whose debt is only renewed gets a new version, too: who decided about it before has to
+-- read again.
 changed as (
     update users u
-    set role = $3::text::user_role, updated_at = now()
+    set
+        role = $3::text::user_role,
+        updated_at = case when v.code = 'ok' then now() else u.updated_at end
     from verdict v
-    where v.code = 'ok' and u.id = v.id
+    where u.id = v.id
+        and (v.code = 'ok' or (v.code = 'unchanged' and v.clerk_role is distinct from $3))
 ),
 audited as (
     insert into role_changes (user_id, old_role, new_role, actor, source, request_id)

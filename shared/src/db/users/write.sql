@@ -140,7 +140,6 @@ closed as (
     from live l
     where l.push ->> 'action' in ('complete', 'cancel')
         and o.id = (l.push ->> 'id')::bigint
-        and o.generation = (l.push ->> 'generation')::integer
         and o.completed_at is null
         and o.dead_at is null
 ),

@@ -9,20 +9,13 @@ const DECIDED_AT: i64 = 1_000_000;
 fn push(sent_role: Option<&str>) -> Push {
     Push {
         id: 7,
-        generation: 2,
         decided_at: Timestamp::from_millisecond(DECIDED_AT).unwrap(),
         sent_role: sent_role.map(str::to_owned),
     }
 }
 
-const COMPLETE: Option<PushChange> = Some(PushChange::Complete {
-    id: 7,
-    generation: 2,
-});
-const CANCEL: Option<PushChange> = Some(PushChange::Cancel {
-    id: 7,
-    generation: 2,
-});
+const COMPLETE: Option<PushChange> = Some(PushChange::Complete { id: 7 });
+const CANCEL: Option<PushChange> = Some(PushChange::Cancel { id: 7 });
 
 #[test]
 fn without_a_push_what_changed_in_clerk_is_taken() {
