@@ -6,6 +6,7 @@ use clerk_emulator::Fault;
 use serde_json::json;
 
 use crate::support::TestApp;
+use crate::support::app::settings_of;
 use crate::support::database::Database;
 
 #[tokio::test]
@@ -184,7 +185,12 @@ async fn two_reconciles_at_once_share_the_work() {
     app.clerk.up();
     app.forget_waits().await;
     app.clerk.clear_requests();
-    let (one, two) = tokio::join!(app.reconcile(), app.reconcile());
+    // A sandbox of its own, with a connection of its own.
+    let settings = settings_of(&app.clerk, &app.database.url, &[]);
+    let other = reconcile::App::new(&settings);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let (one, two) = tokio::join!(app.reconcile(), reconcile::run(&other, deadline));
+    let two = two.unwrap();
     assert_eq!(one.n_delivered + two.n_delivered, 12);
     let n_patches = app
         .clerk

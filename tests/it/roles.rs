@@ -4,9 +4,15 @@ use std::time::Duration;
 
 use clerk_emulator::Fault;
 use serde_json::{Value, json};
+use shared::db::Role;
+use shared::db::role_changes::Source;
+use shared::db::roles::{Change, Refusal, Verdict};
 use shared::db::users::{Key, PushChange, Write};
+use shared::ids::UserId;
 
 use crate::support::TestApp;
+use crate::support::app::settings_of;
+use crate::support::gateway::{Answer, Call};
 
 #[tokio::test]
 async fn a_role_set_in_clerk_arrives_here() {
@@ -457,16 +463,28 @@ async fn a_default_never_overwrites_a_role_set_after_the_sign_up() {
     }
 }
 
-/// R13.
+/// R13: each asks a sandbox of its own, with a connection of its own.
 #[tokio::test]
 async fn two_admins_demoting_each_other_leave_one() {
-    for round in 0..5 {
+    for round in 0..10 {
         let app = TestApp::new().await;
         let ada = app.admin("ada").await;
         let grace = app.admin("grace").await;
+        let settings = settings_of(&app.clerk, &app.database.url, &[]);
+        let sandboxes = [
+            update_role::App::new(&settings),
+            update_role::App::new(&settings),
+        ];
+        let demote = async |sandbox: &update_role::App, admin: &str, user: &str| {
+            let call = Call::new("PATCH", &format!("/api/admin/users/{user}"))
+                .token(&app.clerk.session_token(admin))
+                .json(&json!({ "role": "STUDENT" }));
+            let handler = |request| update_role::handle(sandbox, request);
+            Answer::read(&shared::http::answer(call.event(), &handler).await)
+        };
         let (one, two) = tokio::join!(
-            app.set_role(&ada, &grace, json!({ "role": "STUDENT" })),
-            app.set_role(&grace, &ada, json!({ "role": "STUDENT" })),
+            demote(&sandboxes[0], &ada, &grace),
+            demote(&sandboxes[1], &grace, &ada),
         );
         let mut statuses = [one.status, two.status];
         statuses.sort_unstable();
@@ -476,7 +494,61 @@ async fn two_admins_demoting_each_other_leave_one() {
             one.body,
             two.body
         );
-        assert_eq!(app.count("users where role = 'ADMIN'").await, 1);
+        assert_eq!(app.count("users where role = 'ADMIN'").await, 1, "{round}");
+        app.finish().await;
+    }
+}
+
+/// Who ceased to be an admin after they were let in changes nothing any more.
+#[tokio::test]
+async fn an_admin_who_was_demoted_meanwhile_changes_nothing() {
+    let app = TestApp::new().await;
+    app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    let id: uuid::Uuid = app.row(&ada).await["id"].as_str().unwrap().parse().unwrap();
+    let users = [ada.parse().unwrap()];
+    let change = Change {
+        users: &users,
+        role: Role::Admin,
+        expected_role: None,
+        actor: UserId(id),
+        actor_name: &ada,
+        source: Source::Api,
+        request_id: "request-1",
+        lease: uuid::Uuid::new_v4(),
+    };
+    let verdicts = app
+        .update_role
+        .db
+        .as_ref()
+        .unwrap()
+        .set_roles(&change)
+        .await
+        .unwrap();
+    assert_eq!(verdicts, [Verdict::Refused(Refusal::AdminRequired)]);
+    assert_eq!(app.role(&ada).await, "STUDENT");
+    app.finish().await;
+}
+
+/// R13: an admin is demoted here while Clerk deletes the only other one: never unnoticed.
+#[tokio::test]
+async fn a_demotion_here_and_one_in_clerk_at_once_are_counted_one_after_the_other() {
+    for round in 0..10 {
+        let app = TestApp::new().await;
+        let ada = app.admin("ada").await;
+        let grace = app.admin("grace").await;
+        app.clerk.delete_user(&grace);
+        let end = app.clerk.take_messages().pop().unwrap();
+        let (answer, _) = tokio::join!(
+            app.set_role(&ada, &ada, json!({ "role": "STUDENT" })),
+            app.deliver(&end),
+        );
+        let n_admins = app
+            .count("users where role = 'ADMIN' and deleted_at is null")
+            .await;
+        let is_noticed = app.inbox(&end.id).await["detail"]["noAdminLeft"] == json!(true);
+        assert_eq!(n_admins == 0, is_noticed, "{round}: {}", answer.body);
+        assert_eq!(n_admins == 0, answer.status == 200, "{round}");
         app.finish().await;
     }
 }
@@ -740,18 +812,13 @@ async fn shown(app: &TestApp, admin: &str, user: &str) -> Value {
         .clone()
 }
 
-async fn set_roles(
-    app: &TestApp,
-    admin: &str,
-    users: &[&str],
-    role: &str,
-) -> crate::support::gateway::Answer {
-    let call = crate::support::gateway::Call::new("PATCH", "/api/admin/users")
+async fn set_roles(app: &TestApp, admin: &str, users: &[&str], role: &str) -> Answer {
+    let call = Call::new("PATCH", "/api/admin/users")
         .token(&app.clerk.session_token(admin))
         .json(&json!({ "userIds": users, "role": role }));
     app.call_update_role(&call).await
 }
 
-fn results(answer: &crate::support::gateway::Answer) -> Vec<Value> {
+fn results(answer: &Answer) -> Vec<Value> {
     answer.body["results"].as_array().expect("results").clone()
 }
