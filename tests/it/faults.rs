@@ -11,9 +11,7 @@ use crate::support::database::Database;
 
 #[tokio::test]
 async fn a_restarted_database_is_reconnected_within_the_request() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     for role in ["INSTRUCTOR", "ADMIN", "STUDENT"] {
         app.database.end_connections().await;
         let answer = app.set_role(&admin, &ada, json!({ "role": role })).await;
@@ -82,9 +80,7 @@ async fn clerk_answering_429_500_or_nothing_never_costs_the_role() {
         Fault::drop_answer(),
     ];
     for fault in faults {
-        let app = TestApp::new().await;
-        let admin = app.admin("grace").await;
-        let ada = app.user("ada", Some("STUDENT")).await;
+        let (app, admin, ada) = TestApp::with_admin_and_student().await;
         app.clerk
             .fault(fault.clone().on("PATCH", "/v1/users").once());
         let answer = app
@@ -103,9 +99,7 @@ async fn clerk_answering_429_500_or_nothing_never_costs_the_role() {
 
 #[tokio::test]
 async fn a_silent_clerk_holds_nobody_up_for_long() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.clerk
         .fault(Fault::slow(Duration::from_secs(20)).on("PATCH", "/v1/users"));
     let begun = Instant::now();
@@ -127,9 +121,7 @@ async fn a_silent_clerk_holds_nobody_up_for_long() {
 /// Our own key is wrong: a matter of settings, mended later; the role waits.
 #[tokio::test]
 async fn a_wrong_secret_key_kills_no_push() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.clerk.fault(
         Fault::refusal(401, "clerk_key_invalid")
             .on("PATCH", "/v1/users")
@@ -145,9 +137,7 @@ async fn a_wrong_secret_key_kills_no_push() {
 /// A crashed sandbox leaves its lease behind; the next one waits for its end, and no longer.
 #[tokio::test]
 async fn a_crash_while_delivering_loses_nothing() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.clerk.fault(
         Fault::slow(Duration::from_secs(20))
             .on("PATCH", "/v1/users")

@@ -26,9 +26,7 @@ async fn a_role_set_in_clerk_arrives_here() {
 
 #[tokio::test]
 async fn a_role_set_here_arrives_in_clerk() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     let answer = app
         .set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
         .await;
@@ -43,9 +41,7 @@ async fn a_role_set_here_arrives_in_clerk() {
 
 #[tokio::test]
 async fn other_metadata_survives_a_push() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.clerk.update_user(
         &ada,
         json!({ "public_metadata": { "theme": { "dark": true } } }),
@@ -64,9 +60,7 @@ async fn other_metadata_survives_a_push() {
 /// R9: the row, its audit row and its outbox entry are there even if Clerk is not.
 #[tokio::test]
 async fn with_clerk_down_the_role_is_pending_and_delivered_later() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.clerk.down();
     let answer = app
         .set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
@@ -91,9 +85,7 @@ async fn with_clerk_down_the_role_is_pending_and_delivered_later() {
 
 #[tokio::test]
 async fn who_changed_which_role_is_kept_with_the_change() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
         .await;
     app.clerk.set_role(&ada, "ADMIN");
@@ -131,9 +123,7 @@ async fn who_changed_which_role_is_kept_with_the_change() {
 /// R10: the echo of our own push is a no-op, and a foreign change beside it is not swallowed.
 #[tokio::test]
 async fn the_echo_of_our_own_push_changes_nothing() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
         .await;
     let before = app.row(&ada).await;
@@ -157,9 +147,7 @@ async fn the_echo_of_our_own_push_changes_nothing() {
 /// older than the answer, has nothing to add.
 #[tokio::test]
 async fn a_foreign_change_in_the_window_of_a_push_is_not_swallowed() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.clerk
         .update_user(&ada, json!({ "first_name": "Augusta" }));
     app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
@@ -173,9 +161,7 @@ async fn a_foreign_change_in_the_window_of_a_push_is_not_swallowed() {
 /// R10: a foreign change of the same millisecond as our push is found by asking Clerk.
 #[tokio::test]
 async fn a_foreign_change_in_the_same_millisecond_as_a_push_is_not_swallowed() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.clerk.freeze_clock();
     app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
         .await;
@@ -190,9 +176,7 @@ async fn a_foreign_change_in_the_same_millisecond_as_a_push_is_not_swallowed() {
 /// R9, R10: Clerk applied the push and its answer was lost.
 #[tokio::test]
 async fn a_push_whose_answer_is_lost_is_settled_by_reading() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.clerk
         .fault(Fault::drop_answer().on("PATCH", "/v1/users").times(1));
     let answer = app
@@ -217,9 +201,7 @@ async fn a_push_whose_answer_is_lost_is_settled_by_reading() {
 #[tokio::test]
 async fn a_change_after_a_lost_answer_is_not_reverted() {
     for is_event_first in [true, false] {
-        let app = TestApp::new().await;
-        let admin = app.admin("grace").await;
-        let ada = app.user("ada", Some("STUDENT")).await;
+        let (app, admin, ada) = TestApp::with_admin_and_student().await;
         app.clerk
             .fault(Fault::drop_answer().on("PATCH", "/v1/users").times(1));
         app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
@@ -238,9 +220,7 @@ async fn a_change_after_a_lost_answer_is_not_reverted() {
 /// The echo of a lost answer closes the push without another call.
 #[tokio::test]
 async fn the_echo_of_a_lost_answer_closes_the_push() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.clerk
         .fault(Fault::drop_answer().on("PATCH", "/v1/users").times(1));
     app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
@@ -258,9 +238,7 @@ async fn the_echo_of_a_lost_answer_closes_the_push() {
 #[tokio::test]
 async fn a_dashboard_change_racing_a_panel_change_ends_equal() {
     // Clerk was changed before the panel, and its event comes late: the panel's push is newer.
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.clerk.set_role(&ada, "ADMIN");
     tokio::time::sleep(Duration::from_millis(5)).await;
     app.clerk.down();
@@ -279,9 +257,7 @@ async fn a_dashboard_change_racing_a_panel_change_ends_equal() {
 
     // Clerk was changed after the panel, while the push waits: Clerk's change is newer.
     for is_event_first in [true, false] {
-        let app = TestApp::new().await;
-        let admin = app.admin("grace").await;
-        let ada = app.user("ada", Some("STUDENT")).await;
+        let (app, admin, ada) = TestApp::with_admin_and_student().await;
         app.clerk.down();
         app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
             .await;
@@ -301,9 +277,7 @@ async fn a_dashboard_change_racing_a_panel_change_ends_equal() {
 /// Both at the very same time, again and again: whoever wins, wins on both sides.
 #[tokio::test]
 async fn both_sides_at_once_end_equal() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     for (ours, theirs) in [
         ("ADMIN", "INSTRUCTOR"),
         ("STUDENT", "ADMIN"),
@@ -329,9 +303,7 @@ async fn both_sides_at_once_end_equal() {
 /// A newer role replaces the one on its way; the older one, still in flight, does not end it.
 #[tokio::test]
 async fn a_newer_role_replaces_an_open_one() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.clerk.fault(
         Fault::slow(Duration::from_millis(400))
             .on("PATCH", "/v1/users")
@@ -408,9 +380,7 @@ async fn an_absent_role() {
 /// A decision that was made before an admin asked for the same role again is not written.
 #[tokio::test]
 async fn a_renewed_debt_makes_earlier_decisions_void() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.clerk.down();
     app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
         .await;
@@ -670,9 +640,7 @@ async fn many_roles_at_once_with_clerk_down() {
 
 #[tokio::test]
 async fn a_role_is_set_only_where_it_is_the_expected_one() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     let body = json!({ "role": "ADMIN", "expectedRole": "INSTRUCTOR" });
     let answer = app.set_role(&admin, &ada, body).await;
     assert_eq!(
@@ -687,9 +655,7 @@ async fn a_role_is_set_only_where_it_is_the_expected_one() {
 /// R9: a refusal that no repetition mends is dead at once, with its reason.
 #[tokio::test]
 async fn a_role_that_clerk_refuses_for_good_is_dead() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.clerk
         .fault(Fault::status(422).on("PATCH", "/v1/users").times(1));
     let answer = app
@@ -712,9 +678,7 @@ async fn a_role_that_clerk_refuses_for_good_is_dead() {
 
 #[tokio::test]
 async fn a_role_that_waits_for_a_day_is_dead() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.clerk.down();
     app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))
         .await;
@@ -729,9 +693,7 @@ async fn a_role_that_waits_for_a_day_is_dead() {
 /// A directory owns the user: Clerk's role comes back, and the next change is refused at once.
 #[tokio::test]
 async fn a_role_owned_by_a_directory_is_refused_and_taken_back() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     let fault = Fault::refusal(409, "user_managed_by_scim")
         .on("PATCH", "/v1/users")
         .times(1);
@@ -751,9 +713,7 @@ async fn a_role_owned_by_a_directory_is_refused_and_taken_back() {
 /// R9: Clerk asks us to wait, and we do.
 #[tokio::test]
 async fn a_rate_limit_is_respected() {
-    let app = TestApp::new().await;
-    let admin = app.admin("grace").await;
-    let ada = app.user("ada", Some("STUDENT")).await;
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
     app.clerk
         .fault(Fault::rate_limited(120).on("PATCH", "/v1/users").times(1));
     let answer = app

@@ -97,16 +97,7 @@ async fn settle_by_reading<'a>(
         })
         .await;
     let seen = split(calls, db, reads, delivered).await?;
-    let closed = apply_all(db, &seen, Origin::Read).await?;
-    let mut still_owed = Vec::new();
-    for ((owed, _), is_closed) in seen.iter().zip(closed) {
-        if is_closed {
-            delivered.done.insert(owed.user_id());
-        } else {
-            still_owed.push(*owed);
-        }
-    }
-    Ok(still_owed)
+    apply_all(db, &seen, Origin::Read, delivered).await
 }
 
 async fn send<'a>(
@@ -117,29 +108,22 @@ async fn send<'a>(
 ) -> Result<(), db::Error> {
     let pushes = calls
         .all(owed, async |owed, budget| {
+            let metadata = role_metadata(owed.role());
             calls
                 .clerk
-                .merge_metadata(&owed.clerk_id, &role_metadata(owed.role()), budget)
+                .merge_metadata(&owed.clerk_id, &metadata, budget)
                 .await
         })
         .await;
     let seen = split(calls, db, pushes, delivered).await?;
-    let closed = apply_all(db, &seen, Origin::Answer).await?;
-    let mut open = Vec::new();
-    for ((owed, _), is_closed) in seen.iter().zip(closed) {
-        if is_closed {
-            delivered.done.insert(owed.user_id());
-        } else {
-            open.push(owed.id);
-        }
-    }
     // A newer role came meanwhile, or Clerk said something doubtful: it is tried again.
+    let open = apply_all(db, &seen, Origin::Answer, delivered).await?;
+    let open: Vec<i64> = open.into_iter().map(|owed| owed.id).collect();
     delivered.n_put_off += open.len();
     if open.is_empty() {
-        Ok(())
-    } else {
-        db.release_pushes(&open, calls.batch.lease).await
+        return Ok(());
     }
+    db.release_pushes(&open, calls.batch.lease).await
 }
 
 /// Keeps the answers, and notes the failures.
@@ -185,12 +169,13 @@ async fn split<'a>(
     Ok(seen)
 }
 
-/// Applies Clerk's answers; for each, whether nothing is owed any more.
-async fn apply_all(
+/// Applies what Clerk said, and returns what is still owed after it.
+async fn apply_all<'a>(
     db: &Db,
-    seen: &[(&Owed, clerk::User)],
+    seen: &[(&'a Owed, clerk::User)],
     origin: Origin,
-) -> Result<Vec<bool>, db::Error> {
+    delivered: &mut Delivered,
+) -> Result<Vec<&'a Owed>, db::Error> {
     let sightings: Vec<_> = seen
         .iter()
         .map(|(owed, user)| Sighting {
@@ -201,10 +186,15 @@ async fn apply_all(
         })
         .collect();
     let applied = apply::apply(db, &sightings).await?;
-    Ok(applied
-        .into_iter()
-        .map(|applied| applied.is_push_closed)
-        .collect())
+    let mut still_owed = Vec::new();
+    for (&(owed, _), applied) in seen.iter().zip(applied) {
+        if applied.is_push_closed {
+            delivered.done.insert(owed.user_id());
+        } else {
+            still_owed.push(owed);
+        }
+    }
+    Ok(still_owed)
 }
 
 /// Calls to Clerk that stop together: at the end of the time, or when Clerk asks us to wait.

@@ -27,6 +27,14 @@ impl TestApp {
         Self::with(&[]).await
     }
 
+    /// With Grace, an admin, and Ada, a student; returns their Clerk ids, too.
+    pub(crate) async fn with_admin_and_student() -> (Self, String, String) {
+        let app = Self::new().await;
+        let grace = app.admin("grace").await;
+        let ada = app.user("ada", Some("STUDENT")).await;
+        (app, grace, ada)
+    }
+
     /// With other settings than the usual ones; an empty value takes a setting away.
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
         let database = Database::new().await;
