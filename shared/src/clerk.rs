@@ -25,6 +25,7 @@ use crate::tls;
 pub use error::{Cause, Error, UnreadableBody};
 pub use pages::{UserPage, UserPages};
 pub use retry::Budget;
+pub(crate) use types::milliseconds;
 pub use types::{
     DeletedObject, EmailAddress, Invitation, NewInvitation, Organization, OrganizationMembership,
     PrimaryEmail, PublicUserData, Scim, User, UserPatch, Verification,

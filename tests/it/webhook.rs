@@ -372,6 +372,16 @@ async fn values_that_cannot_be_stored_are_cleaned_or_kept_as_dead() {
     let answer = app.deliver_event("msg_far", &far).await;
     assert_eq!(answer.status, 200);
     assert!(["applied", "dead"].contains(&answer.body["outcome"].as_str().unwrap()));
+    for (svix_id, at) in [("msg_min", i64::MIN), ("msg_max", i64::MAX)] {
+        let mut event = event(&app, svix_id.replace("msg", "user").as_str(), json!({}));
+        event["timestamp"] = json!(at);
+        event["data"]["updated_at"] = json!(1_700_000_000_000_i64);
+        let answer = app.deliver_event(svix_id, &event).await;
+        assert_eq!(
+            answer.body["outcome"], "applied",
+            "{at}: a hint and no more"
+        );
+    }
     app.database.remove().await;
 }
 

@@ -347,7 +347,7 @@ fn version<'de, D: Deserializer<'de>>(json: D) -> Result<Option<i64>, D::Error> 
 }
 
 /// Reads a time in any shape that was seen: seconds or milliseconds, whole, broken or quoted.
-fn milliseconds(value: &Value) -> Result<Option<i64>, &'static str> {
+pub(crate) fn milliseconds(value: &Value) -> Result<Option<i64>, &'static str> {
     let problem = "not a time";
     let number = match value {
         Value::Null => return Ok(None),

@@ -8,9 +8,6 @@ use serde_json::{Map, Value, json};
 use crate::clerk;
 use crate::ids::ClerkUserId;
 
-/// A time below this is in seconds: as milliseconds it would lie before March 1973.
-const FIRST_MILLISECOND: i64 = 100_000_000_000;
-
 /// What a delivery carries.
 #[expect(
     clippy::large_enum_variant,
@@ -95,7 +92,7 @@ pub(super) fn read(body: &[u8]) -> Content {
         Ok(change) => Content::Event(Event {
             event_type,
             instance_id: text_at(envelope, "instance_id"),
-            at: envelope.get("timestamp").and_then(milliseconds),
+            at: envelope.get("timestamp").and_then(time),
             object_id: object_id(envelope),
             change,
         }),
@@ -180,12 +177,9 @@ fn object_id(envelope: &Map<String, Value>) -> Option<String> {
     text_at(envelope.get("data")?.as_object()?, "id")
 }
 
-/// Both are seen in the wild: the documents say milliseconds, the published examples are seconds.
-fn milliseconds(timestamp: &Value) -> Option<i64> {
-    match timestamp.as_i64()? {
-        seconds if seconds.abs() < FIRST_MILLISECOND => Some(seconds * 1000),
-        milliseconds => Some(milliseconds),
-    }
+/// A time in any shape that Clerk writes; it is a hint, so what cannot be read is none.
+fn time(timestamp: &Value) -> Option<i64> {
+    clerk::milliseconds(timestamp).ok().flatten()
 }
 
 /// Postgres cannot keep a NUL in a text, nor in JSON.
