@@ -192,7 +192,7 @@ async fn list_role_changes(db: &Db, request: &Request) -> Result<Response> {
     let user_id = match query.user_id.as_deref() {
         Some(text) => {
             let user: UserRef = text.parse().map_err(|_| Error::invalid_user_id())?;
-            Some(db.user(&user).await?.ok_or(Error::NO_SUCH_USER)?.id)
+            Some(db.shown_user(&user).await?.ok_or(Error::NO_SUCH_USER)?.id)
         }
         None => None,
     };

@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Row as PgRow};
 use uuid::Uuid;
 
 use super::{Db, Error, inbox, outbox};
-use crate::ids::{ClerkUserId, SvixId, UserId, UserRef};
+use crate::ids::{ClerkUserId, SvixId};
 
 pub use list::{ClerkSync, Filter, Order, Page, Place, Shown, State, Statistics};
 
@@ -237,26 +237,6 @@ impl Db {
             is_done,
             no_admin_left,
         })
-    }
-
-    /// The row that a route names, deleted or not.
-    pub async fn user(&self, user: &UserRef) -> Result<Option<Row>, Error> {
-        let statement = "
-            select to_jsonb(u) || jsonb_build_object('row_version', u.xmin::text) as row
-            from users u
-            where u.id = $1 or u.clerk_id = $2";
-        let (id, clerk_id) = match user {
-            UserRef::Row(UserId(id)) => (Some(id), None),
-            UserRef::Clerk(clerk_id) => (None, Some(clerk_id.as_str())),
-        };
-        let row = self
-            .run(async |client| {
-                client
-                    .query_typed_opt(statement, &[(&id, Type::UUID), (&clerk_id, Type::TEXT)])
-                    .await
-            })
-            .await?;
-        row.map(|row| decode(&row, "row")).transpose()
     }
 
     /// The caller's row, and whether it was confirmed within `freshness_seconds`.

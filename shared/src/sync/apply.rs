@@ -56,8 +56,6 @@ pub(super) struct Applied {
     pub(super) outcome: Outcome,
     /// The role push was closed by it: nothing is owed any more.
     pub(super) is_push_closed: bool,
-    /// The last live admin went with it (R13).
-    pub(super) no_admin_left: bool,
 }
 
 /// What was decided about a sighting.
@@ -128,7 +126,6 @@ async fn apply_once(
                 let answer = Applied {
                     outcome,
                     is_push_closed: current.push.is_none(),
-                    no_admin_left: false,
                 };
                 if let Some(result) = results.get_mut(place) {
                     *result = Some(answer);
@@ -152,10 +149,7 @@ async fn apply_once(
     };
     for ((place, applied), is_done) in places.into_iter().zip(written.is_done) {
         if let Some(result) = results.get_mut(place).filter(|_| is_done) {
-            *result = Some(Applied {
-                no_admin_left: written.no_admin_left,
-                ..applied
-            });
+            *result = Some(applied);
         }
     }
     if written.no_admin_left {
@@ -229,7 +223,6 @@ fn record(sighting: &Sighting<'_>, current: &Current, merged: &Merged, outcome: 
     let applied = Applied {
         outcome,
         is_push_closed: false,
-        no_admin_left: false,
     };
     Plan::Write {
         write: Box::new(write),
@@ -251,7 +244,6 @@ fn flag(sighting: &Sighting<'_>, current: &Current, merged: Merged) -> Plan {
     let applied = Applied {
         outcome,
         is_push_closed: false,
-        no_admin_left: false,
     };
     Plan::Write {
         write: Box::new(write),
@@ -284,7 +276,6 @@ fn write(sighting: &Sighting<'_>, current: &Current, merged: Merged) -> Plan {
     let applied = Applied {
         outcome: Outcome::Applied,
         is_push_closed,
-        no_admin_left: false,
     };
     Plan::Write {
         write: Box::new(write),
