@@ -4,6 +4,7 @@
 //! Every call has a [`Budget`]; tries are repeated in `retry` and nowhere else.
 
 mod error;
+mod organizations;
 mod pages;
 mod retry;
 mod types;
@@ -23,18 +24,20 @@ use crate::ids::ClerkUserId;
 use crate::tls;
 
 pub use error::{Cause, Error, UnreadableBody};
-pub use pages::{UserPage, UserPages};
+pub use pages::{MembershipList, MembershipPages, UserPage, UserPages};
 pub use retry::Budget;
 pub(crate) use types::milliseconds;
 pub use types::{
-    DeletedObject, EmailAddress, Invitation, NewInvitation, Organization, OrganizationMembership,
-    PrimaryEmail, PublicUserData, Scim, User, UserPatch, Verification,
+    DeletedObject, EmailAddress, Invitation, MembershipPage, NewInvitation, Organization,
+    OrganizationMembership, PrimaryEmail, PublicUserData, Scim, User, UserPatch, Verification,
 };
 
 use retry::Call;
 
-/// The users of one page, the most that Clerk gives.
+/// The objects of one page, the most that Clerk gives.
 pub const PAGE_LEN: usize = 500;
+/// The ids that one call may ask about, the most that Clerk takes.
+pub const IDS_AT_ONCE: usize = 100;
 
 /// Metadata is refused in `PATCH /users/{id}` since this version; it has its own route.
 const API_VERSION: HeaderValue = HeaderValue::from_static("2026-05-12");
@@ -81,6 +84,24 @@ impl Client {
     pub async fn user(&self, id: &ClerkUserId, budget: Budget) -> Result<User, Error> {
         let call = Call::<()>::new(Method::GET, format!("{}/users/{id}", self.base));
         self.ask(&call, budget).await
+    }
+
+    /// Reads the users with these ids; who is not in Clerk is missing in the answer.
+    /// More than [`IDS_AT_ONCE`] take several calls.
+    pub async fn users_by_id(
+        &self,
+        ids: &[ClerkUserId],
+        budget: Budget,
+    ) -> Result<Vec<User>, Error> {
+        let mut users = Vec::new();
+        for some in ids.chunks(IDS_AT_ONCE) {
+            let call = Call::<()> {
+                query: ids_query(some),
+                ..Call::new(Method::GET, format!("{}/users", self.base))
+            };
+            users.extend(self.ask::<Vec<User>>(&call, budget).await?);
+        }
+        Ok(users)
     }
 
     /// Reads one page of all users, the oldest first.
@@ -175,6 +196,13 @@ impl fmt::Debug for Client {
             .field("secret_key", &"[redacted]")
             .finish_non_exhaustive()
     }
+}
+
+/// Asks for those of a list that are, or are of, these users.
+fn ids_query(users: &[ClerkUserId]) -> Vec<(&'static str, String)> {
+    let limit = ("limit", IDS_AT_ONCE.to_string());
+    let ids = users.iter().map(|id| ("user_id", id.to_string()));
+    std::iter::once(limit).chain(ids).collect()
 }
 
 /// The connections of one client.

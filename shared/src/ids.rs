@@ -10,10 +10,73 @@ use uuid::Uuid;
 /// Clerk's ids have about 32 characters; its own documents warn against relying on the length.
 const MAX_LEN: usize = 128;
 
-/// The id that Clerk gave to a user: `user_…`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ClerkUserId(String);
+/// A type for the ids that Clerk gives to objects of one kind: a prefix and a word.
+macro_rules! clerk_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $expected:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The id as Clerk spells it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self, Error> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Error;
+
+            fn try_from(text: String) -> Result<Self, Error> {
+                let word = text.strip_prefix($prefix);
+                let is_id = word.is_some_and(is_word) && text.len() <= MAX_LEN;
+                if !is_id {
+                    return Err(Error {
+                        expected: $expected,
+                    });
+                }
+                Ok(Self(text))
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+clerk_id! {
+    /// The id that Clerk gave to a user: `user_…`.
+    ClerkUserId, "user_", "a Clerk user id (user_…)"
+}
+
+clerk_id! {
+    /// The id that Clerk gave to an organization: `org_…`.
+    ClerkOrganizationId, "org_", "a Clerk organization id (org_…)"
+}
+
+clerk_id! {
+    /// The id that Clerk gave to a membership: `orgmem_…`.
+    /// Who leaves an organization and comes back has another one.
+    ClerkMembershipId, "orgmem_", "a Clerk membership id (orgmem_…)"
+}
 
 /// The id of a row of `users`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -41,39 +104,10 @@ pub struct Error {
     expected: &'static str,
 }
 
-impl ClerkUserId {
-    /// The id as Clerk spells it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 impl SvixId {
     /// The id as Svix spells it.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl FromStr for ClerkUserId {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::try_from(text.to_owned())
-    }
-}
-
-impl TryFrom<String> for ClerkUserId {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self, Error> {
-        let is_id = text.strip_prefix("user_").is_some_and(is_word) && text.len() <= MAX_LEN;
-        if !is_id {
-            return Err(Error {
-                expected: "a Clerk user id (user_…)",
-            });
-        }
-        Ok(Self(text))
     }
 }
 
@@ -109,21 +143,9 @@ impl FromStr for UserRef {
     }
 }
 
-impl From<ClerkUserId> for String {
-    fn from(id: ClerkUserId) -> Self {
-        id.0
-    }
-}
-
 impl From<SvixId> for String {
     fn from(id: SvixId) -> Self {
         id.0
-    }
-}
-
-impl fmt::Display for ClerkUserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -166,6 +188,43 @@ mod tests {
         check("org_2abc", None);
         check("", None);
         check(&format!("user_{}", "a".repeat(MAX_LEN)), None);
+    }
+
+    #[test]
+    fn an_id_of_clerks_tells_what_it_is_of() {
+        let check = |text: &str, expected: [bool; 3]| {
+            let found = [
+                text.parse::<ClerkUserId>().is_ok(),
+                text.parse::<ClerkOrganizationId>().is_ok(),
+                text.parse::<ClerkMembershipId>().is_ok(),
+            ];
+            assert_eq!(found, expected, "{text}");
+        };
+        check("user_2abc", [true, false, false]);
+        check("org_2abc", [false, true, false]);
+        check("orgmem_2abc", [false, false, true]);
+        check("org_a_b", [false, true, false]);
+        for bad in ["org_", "orgmem_", "org", "org_a/b", "org_a b", "Org_a", ""] {
+            check(bad, [false; 3]);
+        }
+        check(&format!("org_{}", "a".repeat(MAX_LEN)), [false; 3]);
+    }
+
+    #[test]
+    fn an_id_of_clerks_is_the_same_text_everywhere() {
+        let id: ClerkMembershipId = serde_json::from_str("\"orgmem_1\"").unwrap();
+        assert_eq!(
+            (id.as_str(), id.to_string().as_str()),
+            ("orgmem_1", "orgmem_1")
+        );
+        assert_eq!(serde_json::to_string(&id).unwrap(), "\"orgmem_1\"");
+        let error = serde_json::from_str::<ClerkOrganizationId>("\"orgmem_1\"").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("not a Clerk organization id (org_…)"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use clerk_emulator::{Effect, Emulator, Fault, Options};
 use serde_json::{Map, Value, json};
 use shared::clerk::{
-    Budget, Client, Error, NewInvitation, PAGE_LEN, PrimaryEmail, UserPage, UserPatch,
+    Budget, Client, Error, MembershipList, NewInvitation, OrganizationMembership, PAGE_LEN,
+    PrimaryEmail, UserPage, UserPatch,
 };
-use shared::ids::ClerkUserId;
+use shared::ids::{ClerkOrganizationId, ClerkUserId};
 
 /// An emulator with one user, and a client for it.
 struct World {
@@ -32,6 +33,29 @@ impl World {
             client,
             ada,
         }
+    }
+
+    /// An organization with Ada as its only member.
+    fn acme(&self) -> ClerkOrganizationId {
+        let acme = self.emulator.create_organization(json!({
+            "name": "Acme",
+            "slug": "acme",
+            "created_by": self.ada.as_str(),
+            "public_metadata": {"plan": {"name": "small", "seats": 5}},
+            "private_metadata": {"note": "hush"},
+        }));
+        acme["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// The ids of the members that a walk over the list finds, and the length of each page.
+    async fn walk(&self, list: MembershipList) -> (Vec<String>, Vec<usize>) {
+        let mut pages = self.client.all_memberships(list, 0);
+        let (mut ids, mut lens) = (Vec::new(), Vec::new());
+        while let Some(page) = pages.next_page(within(10)).await.unwrap() {
+            lens.push(page.memberships.len());
+            ids.extend(page.memberships.iter().map(|it| it.id.to_string()));
+        }
+        (ids, lens)
     }
 
     /// The methods and statuses of the calls so far.
@@ -65,6 +89,24 @@ fn invitation() -> NewInvitation {
         email_address: "grace@example.org".to_owned(),
         public_metadata: Map::from_iter([("role".to_owned(), json!("INSTRUCTOR"))]),
         redirect_url: None,
+    }
+}
+
+fn user_of(membership: &OrganizationMembership) -> &ClerkUserId {
+    &membership.public_user_data.as_ref().unwrap().user_id
+}
+
+fn ids_of(objects: &[Value]) -> Vec<String> {
+    objects
+        .iter()
+        .map(|object| object["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn bag(json: Value) -> Map<String, Value> {
+    match json {
+        Value::Object(bag) => bag,
+        other => panic!("{other}"),
     }
 }
 
@@ -432,4 +474,250 @@ async fn a_walk_is_resumed_where_it_stopped() {
     assert_eq!((first.len(), second.len()), (PAGE_LEN, 1));
     assert!(first.iter().all(|user| user.id != second[0].id));
     assert_eq!(pages.next_page(within(10)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn users_are_read_by_their_ids() {
+    let world = World::new().await;
+    let others = world.emulator.seed_silently(
+        (0..150)
+            .map(|n| json!({"email": format!("user{n}@example.org")}))
+            .collect(),
+    );
+    let mut ids: Vec<ClerkUserId> = ids_of(&others)
+        .iter()
+        .map(|id| id.parse().unwrap())
+        .collect();
+    ids.push("user_nobody".parse().unwrap());
+    let users = world.client.users_by_id(&ids, within(5)).await.unwrap();
+    let mut found: Vec<ClerkUserId> = users.into_iter().map(|user| user.id).collect();
+    ids.pop();
+    ids.sort();
+    found.sort();
+    assert_eq!(found, ids);
+    assert_eq!(world.n_calls(), 2);
+    assert_eq!(world.client.users_by_id(&[], within(5)).await.unwrap(), []);
+    assert_eq!(world.n_calls(), 2);
+}
+
+#[tokio::test]
+async fn an_organization_is_read_changed_and_deleted() {
+    let world = World::new().await;
+    let acme = world.acme();
+    let read = world.client.organization(&acme, within(5)).await.unwrap();
+    assert_eq!((&read.id, read.name.as_str()), (&acme, "Acme"));
+    assert_eq!(read.slug.as_deref(), Some("acme"));
+    assert_eq!(read.created_by.as_deref(), Some(world.ada.as_str()));
+    let stored = world.emulator.organization(acme.as_str()).unwrap();
+    assert_eq!(read.updated_at, stored["updated_at"].as_i64());
+
+    let change = bag(json!({"plan": {"name": "large", "seats": null}}));
+    let merge = world
+        .client
+        .merge_organization_metadata(&acme, &change, within(5));
+    let merged = merge.await.unwrap();
+    let expected = json!({"plan": {"name": "large"}});
+    assert_eq!(Value::Object(merged.public_metadata), expected);
+    let stored = world.emulator.organization(acme.as_str()).unwrap();
+    assert_eq!(stored["public_metadata"], expected);
+    assert_eq!(stored["private_metadata"], json!({"note": "hush"}));
+    assert_eq!(stored["updated_at"].as_i64(), merged.updated_at);
+
+    let deletion = world.client.delete_organization(&acme, within(5));
+    let deleted = deletion.await.unwrap();
+    assert_eq!(deleted.id.as_deref(), Some(acme.as_str()));
+    assert!(deleted.deleted);
+    assert_eq!(world.emulator.memberships(), [] as [Value; 0]);
+    let reading = world.client.organization(&acme, within(5));
+    let error = reading.await.unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_membership_is_changed_and_deleted() {
+    let world = World::new().await;
+    let acme = world.acme();
+    let change = world
+        .client
+        .update_membership(&acme, &world.ada, "org:member", within(5));
+    let changed = change.await.unwrap();
+    assert_eq!(changed.role, "org:member");
+    assert_eq!(user_of(&changed), &world.ada);
+    assert_eq!(changed.organization.id, acme);
+
+    let plan = bag(json!({"desk": 7}));
+    let merge = world
+        .client
+        .merge_membership_metadata(&acme, &world.ada, &plan, within(5));
+    let merged = merge.await.unwrap();
+    assert_eq!(merged.public_metadata, plan);
+    let stored = world
+        .emulator
+        .membership(acme.as_str(), world.ada.as_str())
+        .unwrap();
+    assert_eq!(stored["role"], json!("org:member"));
+    assert_eq!(stored["public_metadata"], json!({"desk": 7}));
+    assert_eq!(stored["updated_at"].as_i64(), merged.updated_at);
+
+    let removal = world.client.delete_membership(&acme, &world.ada, within(5));
+    assert_eq!(removal.await.unwrap().id, merged.id, "as it was");
+    assert_eq!(world.emulator.memberships(), [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let world = World::new().await;
+    let acme = world.acme();
+    let nobody: ClerkUserId = "user_nobody".parse().unwrap();
+    let nowhere: ClerkOrganizationId = "org_nowhere".parse().unwrap();
+    let client = &world.client;
+    let empty = Map::new();
+    let errors = [
+        client.organization(&nowhere, within(5)).await.map(drop),
+        client
+            .delete_organization(&nowhere, within(5))
+            .await
+            .map(drop),
+        client
+            .merge_organization_metadata(&nowhere, &empty, within(5))
+            .await
+            .map(drop),
+        client
+            .update_membership(&acme, &nobody, "org:member", within(5))
+            .await
+            .map(drop),
+        client
+            .merge_membership_metadata(&acme, &nobody, &empty, within(5))
+            .await
+            .map(drop),
+        client
+            .delete_membership(&acme, &nobody, within(5))
+            .await
+            .map(drop),
+    ];
+    for (i, error) in errors.into_iter().enumerate() {
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::NotFound { .. }), "{i}: {error:?}");
+        assert!(error.is_permanent());
+    }
+    assert_eq!(world.n_calls(), 6, "{:?}", world.calls());
+}
+
+#[tokio::test]
+async fn each_list_of_memberships_is_walked_to_its_end() {
+    let world = World::new().await;
+    let acme = world.acme();
+    world.emulator.silently(|emulator| {
+        for n in 1..600 {
+            emulator.create_organization(json!({
+                "name": format!("Organization {n}"),
+                "created_by": world.ada.as_str(),
+            }));
+        }
+    });
+    world
+        .emulator
+        .seed_silently_members(acme.as_str(), 401, "org:member");
+
+    let all = world.emulator.memberships();
+    let of = |pointer: &str, id: &str| -> Vec<Value> {
+        let is_theirs = |it: &&Value| it.pointer(pointer) == Some(&json!(id));
+        all.iter().filter(is_theirs).cloned().collect()
+    };
+
+    let (found, lens) = world.walk(MembershipList::OfInstance).await;
+    assert_eq!(lens, [500, 500, 1]);
+    assert!(found == ids_of(&all), "the oldest first, none twice");
+
+    let (mut found, lens) = world.walk(MembershipList::OfUser(world.ada.clone())).await;
+    assert_eq!(lens, [500, 100]);
+    let mut expected = ids_of(&of("/public_user_data/user_id", world.ada.as_str()));
+    found.sort();
+    expected.sort();
+    assert!(found == expected, "all of hers, none twice");
+
+    let expected = ids_of(&of("/organization/id", acme.as_str()));
+    let (found, lens) = world.walk(MembershipList::OfOrganization(acme)).await;
+    assert_eq!(lens, [402]);
+    assert!(found == expected, "the oldest first");
+}
+
+#[tokio::test]
+async fn members_are_read_by_their_users() {
+    let world = World::new().await;
+    let acme = world.acme();
+    let members = world
+        .emulator
+        .seed_silently_members(acme.as_str(), 150, "org:member");
+    let stranger = world
+        .emulator
+        .create_user(json!({"email": "grace@example.org"}));
+    let mut users: Vec<ClerkUserId> = members[..20].iter().map(|id| id.parse().unwrap()).collect();
+    users.push(world.ada.clone());
+    let mut asked = users.clone();
+    asked.push(stranger["id"].as_str().unwrap().parse().unwrap());
+    asked.push("user_nobody".parse().unwrap());
+    let reading = world.client.members_by_id(&acme, &asked, within(5));
+    let mut found: Vec<ClerkUserId> = reading
+        .await
+        .unwrap()
+        .iter()
+        .map(user_of)
+        .cloned()
+        .collect();
+    found.sort();
+    users.sort();
+    assert_eq!(found, users);
+    assert_eq!(world.n_calls(), 1);
+    let reading = world.client.members_by_id(&acme, &[], within(5));
+    assert_eq!(reading.await.unwrap(), []);
+    assert_eq!(world.n_calls(), 1);
+}
+
+#[tokio::test]
+async fn a_walk_over_memberships_survives_a_rate_limit() {
+    let world = World::new().await;
+    let acme = world.acme();
+    world
+        .emulator
+        .seed_silently_members(acme.as_str(), PAGE_LEN, "org:member");
+    let list = MembershipList::OfOrganization(acme);
+    let mut pages = world.client.all_memberships(list, 0);
+    world.emulator.fault(Fault::rate_limited(1).once());
+    let start = Instant::now();
+    let first = pages.next_page(within(10)).await.unwrap().unwrap();
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    assert_eq!(first.total_count, PAGE_LEN as u64 + 1);
+    assert_eq!(pages.position(), Some(500));
+
+    world.emulator.fault(Fault::rate_limited(60).once());
+    let error = pages.next_page(within(5)).await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_mins(1)));
+    assert_eq!(pages.position(), Some(500));
+    let second = pages.next_page(within(10)).await.unwrap().unwrap();
+    assert_eq!(second.memberships.len(), 1);
+    assert!(!first.memberships.contains(&second.memberships[0]));
+    assert_eq!(pages.position(), None);
+    assert_eq!(world.n_calls(), 4);
+}
+
+#[tokio::test]
+async fn a_role_change_that_may_be_done_is_said_to_be_in_doubt() {
+    let world = World::new().await;
+    let acme = world.acme();
+    let once = Budget::once(Duration::from_secs(5));
+    world.emulator.fault(Fault::drop_answer().once());
+    let change = world
+        .client
+        .update_membership(&acme, &world.ada, "org:member", once);
+    let error = change.await.unwrap_err();
+    assert!(error.is_outcome_unknown(), "{error:?}");
+
+    // The same again does no harm.
+    world.emulator.fault(Fault::drop_answer().once());
+    let change = world
+        .client
+        .update_membership(&acme, &world.ada, "org:member", within(5));
+    assert_eq!(change.await.unwrap().role, "org:member");
+    assert_eq!(world.n_calls(), 3);
 }

@@ -1,9 +1,9 @@
-//! The list of all users, one page at a time.
+//! Long lists, one page at a time.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Budget, Client, Error, PAGE_LEN, User};
-use crate::ids::ClerkUserId;
+use super::{Budget, Client, Error, MembershipPage, PAGE_LEN, User};
+use crate::ids::{ClerkOrganizationId, ClerkUserId};
 
 /// A page of the list of all users; can be kept, and the walk resumed from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,26 @@ pub enum UserPage {
 pub struct UserPages<'a> {
     client: &'a Client,
     next: Option<UserPage>,
+}
+
+/// Whose memberships are listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MembershipList {
+    /// Those that a user has; Clerk does not say in which order.
+    OfUser(ClerkUserId),
+    /// Those in an organization, the oldest first.
+    OfOrganization(ClerkOrganizationId),
+    /// All that there are, the oldest first.
+    OfInstance,
+}
+
+/// A walk over a list of memberships; holds no more than a page of it.
+/// A membership that is deleted during the walk moves the later ones forward, past the next page.
+#[derive(Debug)]
+pub struct MembershipPages<'a> {
+    client: &'a Client,
+    list: MembershipList,
+    next: Option<u64>,
 }
 
 impl UserPage {
@@ -93,6 +113,66 @@ impl<'a> UserPages<'a> {
     /// Where the walk goes on; `None` when it is over.
     pub fn position(&self) -> Option<&UserPage> {
         self.next.as_ref()
+    }
+}
+
+impl MembershipList {
+    /// Where the list is, after `/v1`.
+    pub(super) fn path(&self) -> String {
+        match self {
+            Self::OfUser(id) => format!("/users/{id}/organization_memberships"),
+            Self::OfOrganization(id) => format!("/organizations/{id}/memberships"),
+            Self::OfInstance => "/organization_memberships".to_owned(),
+        }
+    }
+
+    pub(super) fn query(&self, offset: u64) -> Vec<(&'static str, String)> {
+        let mut query = vec![
+            ("limit", PAGE_LEN.to_string()),
+            ("offset", offset.to_string()),
+        ];
+        match self {
+            Self::OfUser(_) => {}
+            Self::OfOrganization(_) | Self::OfInstance => {
+                query.push(("order_by", "+created_at".to_owned()));
+            }
+        }
+        query
+    }
+}
+
+impl<'a> MembershipPages<'a> {
+    pub(super) fn new(client: &'a Client, list: MembershipList, from: u64) -> Self {
+        Self {
+            client,
+            list,
+            next: Some(from),
+        }
+    }
+
+    /// Reads the next page; `None` when there is none.
+    /// After an error the same page is read again.
+    pub async fn next_page(&mut self, budget: Budget) -> Result<Option<MembershipPage>, Error> {
+        let Some(offset) = self.next else {
+            return Ok(None);
+        };
+        let page = self.client.memberships(&self.list, offset, budget).await?;
+        self.next = page.following(offset);
+        Ok(Some(page))
+    }
+
+    /// How many memberships come before those of the next page; `None` when the walk is over.
+    pub fn position(&self) -> Option<u64> {
+        self.next
+    }
+}
+
+impl MembershipPage {
+    /// Where the page after this one begins, when this one begins at `offset`; `None` after the last.
+    pub fn following(&self, offset: u64) -> Option<u64> {
+        let n_before = offset + PAGE_LEN as u64;
+        let is_last = self.memberships.len() < PAGE_LEN || n_before >= self.total_count;
+        (!is_last).then_some(n_before)
     }
 }
 

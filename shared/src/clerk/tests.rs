@@ -1,5 +1,6 @@
-//! What is read, how failures are sorted, and (in `retries`) what goes over the wire.
+//! What is read, how failures are sorted, and (in the modules) what goes over the wire.
 
+mod organizations;
 mod retries;
 
 use reqwest::StatusCode;
@@ -197,31 +198,6 @@ fn times_are_milliseconds_whatever_they_came_as() {
     ] {
         check(bad, Err(()));
     }
-}
-
-#[test]
-fn organizations_and_memberships_of_any_age_are_read() {
-    let membership: OrganizationMembership = serde_json::from_value(json!({
-        "id": "orgmem_1", "object": "organization_membership", "role": "basic_member",
-        "organization": {
-            "id": "org_1", "object": "organization", "name": "Acme", "logo_url": null,
-            "public_metadata": null, "updated_at": 1_654_013_202_977_i64,
-        },
-        "public_user_data": {"user_id": "user_1", "identifier": "ada@example.org"},
-        "created_at": 1_654_013_203,
-    }))
-    .unwrap();
-    assert_eq!(membership.role, "basic_member");
-    assert_eq!(membership.permissions, [""; 0]);
-    assert_eq!(membership.created_at, Some(1_654_013_203_000));
-    assert_eq!(membership.updated_at, None);
-    assert_eq!(membership.organization.name, "Acme");
-    assert_eq!(membership.organization.slug, None);
-    assert_eq!(membership.organization.updated_at, Some(1_654_013_202_977));
-    assert_eq!(
-        membership.public_user_data.unwrap().user_id.as_str(),
-        "user_1"
-    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value};
 
-use crate::ids::ClerkUserId;
+use crate::ids::{ClerkMembershipId, ClerkOrganizationId, ClerkUserId};
 
 /// A time below this is in seconds: as milliseconds it would lie before March 1973.
 const FIRST_MILLISECOND: u64 = 100_000_000_000;
@@ -108,7 +108,7 @@ pub struct PrimaryEmail<'a> {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Organization {
     /// `org_…`.
-    pub id: String,
+    pub id: ClerkOrganizationId,
     /// The name.
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
@@ -139,7 +139,7 @@ pub struct Organization {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct OrganizationMembership {
     /// `orgmem_…`.
-    pub id: String,
+    pub id: ClerkMembershipId,
     /// `org:admin` and the like; old ones lack the prefix.
     #[serde(default, deserialize_with = "null_as_default")]
     pub role: String,
@@ -182,6 +182,17 @@ pub struct PublicUserData {
     /// The name to sign in with.
     #[serde(default)]
     pub username: Option<String>,
+}
+
+/// Some of a list of memberships.
+/// Both fields must be there: a list that cannot be read is not an empty one.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct MembershipPage {
+    /// The memberships, in the order of the list.
+    #[serde(rename = "data", deserialize_with = "null_as_default")]
+    pub memberships: Vec<OrganizationMembership>,
+    /// How many the whole list has.
+    pub total_count: u64,
 }
 
 /// What is left of an object that was deleted.
@@ -259,6 +270,11 @@ pub struct NewInvitation {
 #[derive(Debug, Serialize)]
 pub(super) struct MetadataPatch<'a> {
     pub(super) public_metadata: &'a Map<String, Value>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct RolePatch<'a> {
+    pub(super) role: &'a str,
 }
 
 #[derive(Debug, Deserialize)]

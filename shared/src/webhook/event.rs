@@ -1,12 +1,14 @@
 //! What a delivery says.
 
+use std::str::FromStr;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::clerk;
-use crate::ids::ClerkUserId;
+use crate::ids::{ClerkOrganizationId, ClerkUserId};
 
 /// What a delivery carries.
 #[expect(
@@ -51,8 +53,8 @@ pub enum Change {
     /// `organization.updated`.
     OrganizationUpdated(clerk::Organization),
     /// `organization.deleted`: the id is all that matters.
-    OrganizationDeleted(String),
-    /// `organizationMembership.created`.
+    OrganizationDeleted(ClerkOrganizationId),
+    /// `organizationMembership.created`; its user is always named, as in the next two.
     MembershipCreated(clerk::OrganizationMembership),
     /// `organizationMembership.updated`.
     MembershipUpdated(clerk::OrganizationMembership),
@@ -119,16 +121,13 @@ fn change(event_type: &str, data: &Value) -> Result<Change, String> {
     Ok(match event_type {
         "user.created" => Change::UserCreated(typed(data)?),
         "user.updated" => Change::UserUpdated(typed(data)?),
-        "user.deleted" => {
-            let id = deleted_id(data)?.parse();
-            Change::UserDeleted(id.map_err(|_| "data.id is not the id of a user")?)
-        }
+        "user.deleted" => Change::UserDeleted(deleted_id(data, "a user")?),
         "organization.created" => Change::OrganizationCreated(typed(data)?),
         "organization.updated" => Change::OrganizationUpdated(typed(data)?),
-        "organization.deleted" => Change::OrganizationDeleted(deleted_id(data)?),
-        "organizationMembership.created" => Change::MembershipCreated(typed(data)?),
-        "organizationMembership.updated" => Change::MembershipUpdated(typed(data)?),
-        "organizationMembership.deleted" => Change::MembershipDeleted(typed(data)?),
+        "organization.deleted" => Change::OrganizationDeleted(deleted_id(data, "an organization")?),
+        "organizationMembership.created" => Change::MembershipCreated(membership(data)?),
+        "organizationMembership.updated" => Change::MembershipUpdated(membership(data)?),
+        "organizationMembership.deleted" => Change::MembershipDeleted(membership(data)?),
         _ => Change::Ignored,
     })
 }
@@ -148,10 +147,22 @@ fn typed<T: DeserializeOwned>(data: &Value) -> Result<T, String> {
     })
 }
 
-fn deleted_id(data: &Value) -> Result<String, String> {
+/// Reads a membership; without its user it would be nobody's.
+fn membership(data: &Value) -> Result<clerk::OrganizationMembership, String> {
+    let membership: clerk::OrganizationMembership = typed(data)?;
+    match membership.public_user_data {
+        Some(_) => Ok(membership),
+        None => Err("data: missing field `public_user_data`".to_owned()),
+    }
+}
+
+fn deleted_id<Id: FromStr>(data: &Value, owner: &str) -> Result<Id, String> {
     let clerk::DeletedObject { id, .. } = typed(data)?;
-    id.filter(|id| !id.is_empty())
-        .ok_or_else(|| "data: missing field `id`".to_owned())
+    let id = id
+        .filter(|id| !id.is_empty())
+        .ok_or_else(|| "data: missing field `id`".to_owned())?;
+    id.parse()
+        .map_err(|_| format!("data.id is not the id of {owner}"))
 }
 
 fn unreadable(reason: &str, payload: Value) -> Content {

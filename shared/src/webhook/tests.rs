@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use ::http::HeaderValue;
 
 use super::*;
+use crate::clerk;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -353,6 +354,15 @@ fn loose_and_old_forms_are_read_too() {
     assert_eq!(user.updated_at, Some(1_798_761_600_000));
     let old = fixture("loose.user.created.old");
     assert_eq!((old.at, old.instance_id), (None, None));
+    let old = fixture("loose.organizationMembership.created.old");
+    let membership = membership(&old.change).unwrap();
+    assert_eq!(membership.role, "basic_member");
+    assert_eq!(membership.permissions, [""; 0]);
+    assert_eq!(membership.organization.id.as_str(), "org_old1");
+    let Change::OrganizationDeleted(id) = fixture("loose.organization.deleted.old").change else {
+        panic!()
+    };
+    assert_eq!(id.as_str(), "org_old1");
 }
 
 #[test]
@@ -379,6 +389,11 @@ fn the_published_examples_read_as_what_they_are() {
                     "ignored"
                 };
                 assert_eq!(word(&event.change), expected, "{name}");
+                if let Some(membership) = membership(&event.change) {
+                    assert_eq!(event.object_id.as_deref(), Some(membership.id.as_str()));
+                    assert!(membership.public_user_data.is_some(), "{name}");
+                    assert!(membership.updated_at.is_some(), "{name}");
+                }
             }
             Content::Unreadable(unreadable) => panic!("{name}: {}", unreadable.reason),
         }
@@ -435,20 +450,71 @@ fn an_object_without_its_id_cannot_be_read() {
             json!([]),
             json!({ "id": 7 }),
             json!({ "id": "" }),
+            json!({ "id": "ins_1" }),
         ] {
             let body = json!({ "type": name, "data": data });
             let outcome = read_bytes(body.to_string().as_bytes());
-            let is_empty_string = data["id"] == "";
-            let is_plain_id = name.starts_with("organization.") && !name.ends_with("deleted");
-            if !(is_empty_string && is_plain_id) {
-                assert!(matches!(outcome, Content::Unreadable(_)), "{body}");
-            }
+            assert!(matches!(outcome, Content::Unreadable(_)), "{body}");
         }
     }
     let stranger = json!({ "type": "user.deleted", "data": { "id": "org_1", "deleted": true } });
     assert_eq!(
         unreadable(stranger.to_string().as_bytes()).reason,
         "data.id is not the id of a user"
+    );
+    let stranger = json!({ "type": "organization.deleted", "data": { "id": "orgmem_1" } });
+    assert_eq!(
+        unreadable(stranger.to_string().as_bytes()).reason,
+        "data.id is not the id of an organization"
+    );
+}
+
+/// The membership that an event is about.
+fn membership(change: &Change) -> Option<&clerk::OrganizationMembership> {
+    match change {
+        Change::MembershipCreated(it)
+        | Change::MembershipUpdated(it)
+        | Change::MembershipDeleted(it) => Some(it),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_membership_names_its_user() {
+    let check = |user: Option<Value>, expected: Result<&str, &str>| {
+        for word in ["created", "updated", "deleted"] {
+            let mut data = json!({
+                "id": "orgmem_1", "role": "basic_member",
+                "organization": { "id": "org_1", "slug": null, "public_metadata": null },
+            });
+            if let Some(user) = &user {
+                data["public_user_data"] = user.clone();
+            }
+            let event = json!({ "type": format!("organizationMembership.{word}"), "data": data });
+            match read_bytes(event.to_string().as_bytes()) {
+                Content::Event(event) => {
+                    let user = membership(&event.change).unwrap().public_user_data.as_ref();
+                    assert_eq!(Ok(user.unwrap().user_id.as_str()), expected, "{word}");
+                    assert_eq!(event.object_id.as_deref(), Some("orgmem_1"));
+                }
+                Content::Unreadable(unreadable) => {
+                    assert_eq!(Err(unreadable.reason.as_str()), expected, "{word}");
+                    assert_eq!(unreadable.payload, event);
+                }
+            }
+        }
+    };
+    let missing = Err("data: missing field `public_user_data`");
+    check(Some(json!({ "user_id": "user_1" })), Ok("user_1"));
+    check(None, missing);
+    check(Some(json!(null)), missing);
+    check(
+        Some(json!({ "identifier": "ada@home.example" })),
+        Err("data.public_user_data: missing field `user_id`"),
+    );
+    check(
+        Some(json!({ "user_id": "ada@home.example" })),
+        Err("data.public_user_data.user_id is not what it should be"),
     );
 }
 

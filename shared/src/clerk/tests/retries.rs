@@ -9,7 +9,7 @@ use super::*;
 
 /// What the server does with one request.
 #[derive(Debug, Clone, Copy)]
-enum Reply {
+pub(super) enum Reply {
     /// Answers, and keeps the connection.
     Answer(u16, &'static str, &'static str),
     /// Reads the request and hangs up.
@@ -28,13 +28,13 @@ const TROUBLE: Reply = Reply::Answer(500, "", "");
 const BUSY: Reply = Reply::Answer(409, "", r#"{"errors": [{"code": "resource_locked"}]}"#);
 
 /// Answers by a script, the last line of it again and again.
-struct Server {
+pub(super) struct Server {
     url: String,
-    requests: Arc<Mutex<Vec<String>>>,
+    pub(super) requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    fn start(script: &[Reply]) -> Self {
+    pub(super) fn start(script: &[Reply]) -> Self {
         Self::serve(TcpListener::bind("127.0.0.1:0").unwrap(), script)
     }
 
@@ -72,11 +72,11 @@ impl Server {
         server
     }
 
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         Client::new(&self.url, "sk_test_hush").unwrap()
     }
 
-    fn n_requests(&self) -> usize {
+    pub(super) fn n_requests(&self) -> usize {
         self.requests.lock().unwrap().len()
     }
 }
@@ -102,7 +102,7 @@ fn read_request(connection: &mut TcpStream) -> Option<String> {
     }
 }
 
-fn ada() -> ClerkUserId {
+pub(super) fn ada() -> ClerkUserId {
     "user_1".parse().unwrap()
 }
 
@@ -110,7 +110,7 @@ fn seconds(n_seconds: u64) -> Duration {
     Duration::from_secs(n_seconds)
 }
 
-fn within(n_seconds: u64) -> Budget {
+pub(super) fn within(n_seconds: u64) -> Budget {
     Budget::until(Instant::now() + seconds(n_seconds))
 }
 

@@ -1,0 +1,142 @@
+//! Organizations, and who is in them.
+
+use reqwest::Method;
+use serde_json::{Map, Value};
+
+use super::retry::Call;
+use super::types::{MetadataPatch, RolePatch};
+use super::{
+    Budget, Client, DeletedObject, Error, IDS_AT_ONCE, MembershipList, MembershipPage,
+    MembershipPages, Organization, OrganizationMembership,
+};
+use crate::ids::{ClerkOrganizationId, ClerkUserId};
+
+impl Client {
+    /// Reads one organization.
+    pub async fn organization(
+        &self,
+        id: &ClerkOrganizationId,
+        budget: Budget,
+    ) -> Result<Organization, Error> {
+        let call = Call::<()>::new(Method::GET, self.organization_url(id));
+        self.ask(&call, budget).await
+    }
+
+    /// Merges keys into an organization's public metadata; a `null` removes its key, the others
+    /// stay.
+    pub async fn merge_organization_metadata(
+        &self,
+        id: &ClerkOrganizationId,
+        public_metadata: &Map<String, Value>,
+        budget: Budget,
+    ) -> Result<Organization, Error> {
+        let url = format!("{}/metadata", self.organization_url(id));
+        let call = Call {
+            body: Some(&MetadataPatch { public_metadata }),
+            ..Call::new(Method::PATCH, url)
+        };
+        self.ask(&call, budget).await
+    }
+
+    /// Deletes an organization, and with it its memberships and invitations.
+    pub async fn delete_organization(
+        &self,
+        id: &ClerkOrganizationId,
+        budget: Budget,
+    ) -> Result<DeletedObject, Error> {
+        let call = Call::<()>::new(Method::DELETE, self.organization_url(id));
+        self.ask(&call, budget).await
+    }
+
+    /// Reads a page of memberships: those after the first so many.
+    pub async fn memberships(
+        &self,
+        list: &MembershipList,
+        offset: u64,
+        budget: Budget,
+    ) -> Result<MembershipPage, Error> {
+        let call = Call::<()> {
+            query: list.query(offset),
+            ..Call::new(Method::GET, format!("{}{}", self.base, list.path()))
+        };
+        self.ask(&call, budget).await
+    }
+
+    /// Reads all memberships of a list, page by page, without the first so many.
+    pub fn all_memberships(&self, list: MembershipList, from: u64) -> MembershipPages<'_> {
+        MembershipPages::new(self, list, from)
+    }
+
+    /// Reads the memberships that these users have in one organization; who is no member is
+    /// missing in the answer.
+    /// More than [`IDS_AT_ONCE`] take several calls.
+    pub async fn members_by_id(
+        &self,
+        organization: &ClerkOrganizationId,
+        users: &[ClerkUserId],
+        budget: Budget,
+    ) -> Result<Vec<OrganizationMembership>, Error> {
+        let url = format!("{}/memberships", self.organization_url(organization));
+        let mut memberships = Vec::new();
+        for some in users.chunks(IDS_AT_ONCE) {
+            let call = Call::<()> {
+                query: super::ids_query(some),
+                ..Call::new(Method::GET, url.clone())
+            };
+            let page: MembershipPage = self.ask(&call, budget).await?;
+            memberships.extend(page.memberships);
+        }
+        Ok(memberships)
+    }
+
+    /// Gives a member another role.
+    pub async fn update_membership(
+        &self,
+        organization: &ClerkOrganizationId,
+        user: &ClerkUserId,
+        role: &str,
+        budget: Budget,
+    ) -> Result<OrganizationMembership, Error> {
+        let call = Call {
+            body: Some(&RolePatch { role }),
+            ..Call::new(Method::PATCH, self.membership_url(organization, user))
+        };
+        self.ask(&call, budget).await
+    }
+
+    /// Merges keys into a membership's public metadata; a `null` removes its key, the others
+    /// stay.
+    pub async fn merge_membership_metadata(
+        &self,
+        organization: &ClerkOrganizationId,
+        user: &ClerkUserId,
+        public_metadata: &Map<String, Value>,
+        budget: Budget,
+    ) -> Result<OrganizationMembership, Error> {
+        let url = format!("{}/metadata", self.membership_url(organization, user));
+        let call = Call {
+            body: Some(&MetadataPatch { public_metadata }),
+            ..Call::new(Method::PATCH, url)
+        };
+        self.ask(&call, budget).await
+    }
+
+    /// Takes a user out of an organization; answers with the membership that they had.
+    pub async fn delete_membership(
+        &self,
+        organization: &ClerkOrganizationId,
+        user: &ClerkUserId,
+        budget: Budget,
+    ) -> Result<OrganizationMembership, Error> {
+        let call = Call::<()>::new(Method::DELETE, self.membership_url(organization, user));
+        self.ask(&call, budget).await
+    }
+
+    fn organization_url(&self, id: &ClerkOrganizationId) -> String {
+        format!("{}/organizations/{id}", self.base)
+    }
+
+    fn membership_url(&self, organization: &ClerkOrganizationId, user: &ClerkUserId) -> String {
+        format!("{}/memberships/{user}", self.organization_url(organization))
+    }
+}
