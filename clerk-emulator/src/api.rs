@@ -194,6 +194,14 @@ fn count(world: &World, instance: &mut Instance, method: &Method, path: &str) ->
         ("PATCH", ["users", id]) | ("PATCH" | "PUT", ["users", id, "metadata"]) => world
             .user_limit
             .map(|limit| (format!("users/{id}"), limit, TEN_SECONDS_MS)),
+        ("PATCH", ["organizations", id]) | ("PATCH" | "PUT", ["organizations", id, "metadata"]) => {
+            world
+                .user_limit
+                .map(|limit| (format!("organizations/{id}"), limit, TEN_SECONDS_MS))
+        }
+        ("PATCH", ["organizations", id, "memberships", user_id, ..]) => world
+            .user_limit
+            .map(|limit| (format!("memberships/{id}/{user_id}"), limit, TEN_SECONDS_MS)),
         ("POST", ["invitations"]) => Some(("invitations".to_owned(), 100, HOUR_MS)),
         ("POST", ["invitations", "bulk"]) => Some(("invitations/bulk".to_owned(), 25, HOUR_MS)),
         _ => None,

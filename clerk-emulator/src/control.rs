@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::error::Error;
 use crate::faults::Fault;
 use crate::instance::Outage;
+use crate::options::MemberEvents;
 use crate::world::{Deliver, Seed, World};
 use crate::{ids, seed};
 
@@ -40,6 +41,7 @@ pub(crate) fn router() -> Router<Arc<World>> {
         .route("/messages/{id}/deliver", post(deliver_one))
         .route("/messages/{id}/replay", post(replay))
         .route("/deliver", post(deliver_due))
+        .route("/member-events", post(set_member_events))
         .route("/tokens", post(create_token))
         .route("/users/{id}/role", post(set_role))
         .route("/users/{id}", axum::routing::patch(edit_user))
@@ -53,6 +55,8 @@ async fn state(State(world): State<Arc<World>>) -> Answer {
         "users": instance.store.users().collect::<Vec<_>>(),
         "sessions": instance.store.sessions.values().collect::<Vec<_>>(),
         "invitations": instance.store.invitations.values().collect::<Vec<_>>(),
+        "organizations": instance.store.organizations.iter().collect::<Vec<_>>(),
+        "memberships": instance.memberships(),
         "messages": instance.queue.messages(),
         "endpoints": instance.queue.endpoints(),
         "faults": instance.faults,
@@ -61,8 +65,7 @@ async fn state(State(world): State<Arc<World>>) -> Answer {
 }
 
 async fn add_seed(State(world): State<Arc<World>>, Json(seed): Json<Seed>) -> Answer {
-    let users = world.seed(seed)?;
-    Ok(Json(json!({ "users": users })))
+    Ok(Json(json!(world.seed(seed)?)))
 }
 
 async fn reset(State(world): State<Arc<World>>) -> Answer {
@@ -209,8 +212,24 @@ async fn deliver_due(State(world): State<Arc<World>>, deliver: Option<Json<Deliv
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct SetMemberEvents {
+    when: MemberEvents,
+}
+
+async fn set_member_events(
+    State(world): State<Arc<World>>,
+    Json(SetMemberEvents { when }): Json<SetMemberEvents>,
+) -> Answer {
+    world.lock().member_events = when;
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NewToken {
     user_id: String,
+    /// The active organization.
+    organization_id: Option<String>,
     azp: Option<String>,
     expires_in_seconds: Option<i64>,
     #[serde(default)]
@@ -222,7 +241,10 @@ async fn create_token(State(world): State<Arc<World>>, Json(new): Json<NewToken>
     let session = instance.session_for(&new.user_id)?;
     let azp = new.azp.as_deref().or(instance.azp.as_deref());
     let seconds = new.expires_in_seconds.unwrap_or(60);
-    let jwt = instance.session_token(&session, azp, seconds, &new.claims);
+    let jwt = match &new.organization_id {
+        None => instance.session_token(&session, azp, seconds, &new.claims),
+        Some(id) => instance.session_token_in(id, &session, azp, seconds, &new.claims)?,
+    };
     Ok(Json(json!({ "jwt": jwt, "session_id": session.id })))
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, io};
+use std::{fmt, io, mem};
 
 use axum::Router;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -12,13 +13,12 @@ use tokio::task::AbortHandle;
 
 use crate::clock::real_ms;
 use crate::connection::{CuttableListener, Scissors};
-use crate::entities::User;
 use crate::error::Error;
 use crate::faults::Fault;
-use crate::instance::{Instance, Outage};
-use crate::options::Options;
+use crate::instance::{Instance, NewMember, Outage};
+use crate::options::{MemberEvents, Options};
 use crate::requests::Request;
-use crate::seed::{self, NewUser};
+use crate::seed::{self, NewOrganization, NewUser};
 use crate::tokens::{self, Key, KeyError, LazyKey};
 use crate::webhooks::{self, Attempt, Message};
 use crate::world::{Deliver, Seed, World, deliver_in_background};
@@ -84,6 +84,7 @@ impl Emulator {
             options.token_version,
             Arc::clone(&key),
         );
+        instance.member_events = options.member_events;
         if let Some(webhook_url) = &options.webhook_url {
             instance
                 .queue
@@ -165,12 +166,13 @@ impl Emulator {
     #[track_caller]
     pub fn seed_silently(&self, users: Vec<Value>) -> Vec<Value> {
         match self.world.seed(Seed::silent(users)) {
-            Ok(users) => users.iter().map(|user| json!(user)).collect(),
+            Ok(seeded) => seeded.users.iter().map(|user| json!(user)).collect(),
             Err(error) => refused(&error),
         }
     }
 
-    /// Adds the users of a seed, `{"users": [..], "silent"?: bool}`.
+    /// Adds the users and organizations of a seed,
+    /// `{"users"?: [..], "organizations"?: [..], "silent"?: bool}`.
     pub fn seed(&self, seed: Value) -> Result<(), SeedError> {
         let seed = serde_json::from_value(seed).map_err(|error| SeedError(error.to_string()))?;
         match self.world.seed(seed) {
@@ -179,7 +181,7 @@ impl Emulator {
         }
     }
 
-    /// Adds six people to develop with.
+    /// Adds six people to develop with, three of them in an organization.
     pub fn seed_demo(&self) -> Result<(), SeedError> {
         self.seed(seed::demo())
     }
@@ -222,6 +224,139 @@ impl Emulator {
         wire(self.world.lock().accept_invitation(id))
     }
 
+    // Organizations and their members.
+
+    /// Adds an organization, with an `organization.created`; whoever is named in `created_by`
+    /// becomes its admin, with an `organizationMembership.created`.
+    #[track_caller]
+    pub fn create_organization(&self, organization: Value) -> Value {
+        let mut instance = self.world.lock();
+        let created =
+            NewOrganization::parse(organization).and_then(|new| new.create(&mut instance));
+        wire(created)
+    }
+
+    /// Changes fields of an organization and merges metadata, with an `organization.updated`.
+    #[track_caller]
+    pub fn update_organization(&self, id: &str, patch: Value) -> Value {
+        wire(seed::edit_organization(&mut self.world.lock(), id, patch))
+    }
+
+    /// Deletes an organization and all memberships, with an `organization.deleted`.
+    #[track_caller]
+    pub fn delete_organization(&self, id: &str) {
+        if let Err(error) = self.world.lock().delete_organization(id) {
+            refused(&error)
+        }
+    }
+
+    /// The organization as the Backend API shows it.
+    pub fn organization(&self, id: &str) -> Option<Value> {
+        let instance = self.world.lock();
+        let organization = instance.store.organizations.get(id).ok();
+        organization.map(|organization| json!(organization))
+    }
+
+    /// All organizations, oldest first.
+    pub fn organizations(&self) -> Vec<Value> {
+        let instance = self.world.lock();
+        let all = instance.store.organizations.iter();
+        all.map(|organization| json!(organization)).collect()
+    }
+
+    /// Makes a user a member, with an `organizationMembership.created`.
+    #[track_caller]
+    pub fn add_member(&self, organization_id: &str, user_id: &str, role: &str) -> Value {
+        let mut instance = self.world.lock();
+        let added = instance.add_member(organization_id, NewMember::new(user_id, role));
+        wire(added.and_then(|membership| instance.show(&membership)))
+    }
+
+    /// Adds new users as members without a webhook; returns the ids of the users.
+    #[track_caller]
+    pub fn seed_silently_members(
+        &self,
+        organization_id: &str,
+        n: usize,
+        role: &str,
+    ) -> Vec<String> {
+        let added = self
+            .world
+            .lock()
+            .add_silent_members(organization_id, n, role);
+        match added {
+            Ok(user_ids) => user_ids,
+            Err(error) => refused(&error),
+        }
+    }
+
+    /// Gives a member another role, with an `organizationMembership.updated`.
+    #[track_caller]
+    pub fn set_member_role(&self, organization_id: &str, user_id: &str, role: &str) -> Value {
+        let mut instance = self.world.lock();
+        let updated = instance.update_membership(organization_id, user_id, |membership| {
+            role.clone_into(&mut membership.role);
+            Ok(())
+        });
+        wire(updated.and_then(|membership| instance.show(&membership)))
+    }
+
+    /// Merges metadata of a membership, with an `organizationMembership.updated`.
+    #[track_caller]
+    pub fn update_member(&self, organization_id: &str, user_id: &str, patch: Value) -> Value {
+        let mut instance = self.world.lock();
+        let updated = seed::edit_member(&mut instance, organization_id, user_id, patch);
+        wire(updated.and_then(|membership| instance.show(&membership)))
+    }
+
+    /// Ends a membership, with an `organizationMembership.deleted`; returns it as it was.
+    #[track_caller]
+    pub fn remove_member(&self, organization_id: &str, user_id: &str) -> Value {
+        let mut instance = self.world.lock();
+        let removed = instance.remove_member(organization_id, user_id);
+        wire(removed.and_then(|membership| instance.show(&membership)))
+    }
+
+    /// The membership of a user in an organization as the Backend API shows it.
+    pub fn membership(&self, organization_id: &str, user_id: &str) -> Option<Value> {
+        let instance = self.world.lock();
+        let found = instance
+            .store
+            .organizations
+            .membership(organization_id, user_id);
+        instance.show(found.ok()?).ok()
+    }
+
+    /// All memberships of the instance, oldest first.
+    pub fn memberships(&self) -> Vec<Value> {
+        let instance = self.world.lock();
+        let all = instance.memberships();
+        all.iter().map(|membership| json!(membership)).collect()
+    }
+
+    /// Adds a role that members can have, such as `org:teacher`; it makes no webhook.
+    #[track_caller]
+    pub fn add_member_role(&self, key: &str, name: &str) -> Value {
+        let mut instance = self.world.lock();
+        let now = instance.now();
+        wire(instance.store.organizations.roles.add(key, name, now))
+    }
+
+    /// Says whether memberships that end with their user or organization make webhooks.
+    pub fn member_events(&self, when: MemberEvents) {
+        self.world.lock().member_events = when;
+    }
+
+    /// Does something without webhooks, as if the endpoint had missed them.
+    ///
+    /// Calls of the Backend API in the meantime make none either.
+    pub fn silently<T>(&self, work: impl FnOnce(&Self) -> T) -> T {
+        let was_silent = mem::replace(&mut self.world.lock().is_silent, true);
+        let done = work(self);
+        self.world.lock().is_silent = was_silent;
+        done
+    }
+
     // Tokens.
 
     /// A session token, as the user's browser would send it now.
@@ -240,6 +375,21 @@ impl Emulator {
         let mut instance = self.world.lock();
         match instance.session_for(user_id) {
             Ok(session) => instance.session_token(&session, instance.azp.as_deref(), 60, &claims),
+            Err(error) => refused(&error),
+        }
+    }
+
+    /// A session token while this organization is the user's active one.
+    #[track_caller]
+    pub fn session_token_in(&self, user_id: &str, organization_id: &str) -> String {
+        let mut instance = self.world.lock();
+        let azp = instance.azp.clone();
+        let token = instance.session_for(user_id).and_then(|session| {
+            let azp = azp.as_deref();
+            instance.session_token_in(organization_id, &session, azp, 60, &Value::Null)
+        });
+        match token {
+            Ok(token) => token,
             Err(error) => refused(&error),
         }
     }
@@ -370,7 +520,7 @@ impl Emulator {
         self.world.lock().requests.clear();
     }
 
-    /// Forgets everything but the endpoints and the time.
+    /// Forgets everything but the settings, the endpoints and the time.
     pub fn reset(&self) {
         self.world.lock().reset();
     }
@@ -411,9 +561,9 @@ impl Emulator {
 }
 
 #[track_caller]
-fn wire(user: Result<User, Error>) -> Value {
-    match user {
-        Ok(user) => json!(user),
+fn wire<T: Serialize>(object: Result<T, Error>) -> Value {
+    match object {
+        Ok(object) => json!(object),
         Err(error) => refused(&error),
     }
 }

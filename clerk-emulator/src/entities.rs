@@ -1,7 +1,14 @@
 //! Clerk's objects, with exactly the fields that go over the wire.
 
+mod organizations;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+pub(crate) use organizations::{
+    Counts, Membership, MembershipView, Organization, OrganizationView, Permission, PublicUserData,
+    Role,
+};
 
 /// A metadata bag.
 pub(crate) type Bag = Map<String, Value>;
@@ -120,14 +127,13 @@ impl User {
             .map(|address| address.email_address.as_str())
     }
 
-    /// One of the three metadata bags, by its name on the wire.
-    pub(crate) fn bag_mut(&mut self, name: &str) -> Option<&mut Value> {
-        match name {
-            "public_metadata" => Some(&mut self.public_metadata),
-            "private_metadata" => Some(&mut self.private_metadata),
-            "unsafe_metadata" => Some(&mut self.unsafe_metadata),
-            _ => None,
-        }
+    /// The metadata bags, by their names on the wire.
+    pub(crate) fn bags_mut(&mut self) -> [(&'static str, &mut Value); 3] {
+        [
+            ("public_metadata", &mut self.public_metadata),
+            ("private_metadata", &mut self.private_metadata),
+            ("unsafe_metadata", &mut self.unsafe_metadata),
+        ]
     }
 }
 
@@ -232,5 +238,19 @@ pub(crate) struct DeletedObject {
     pub(crate) id: String,
     pub(crate) deleted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) slug: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) external_id: Option<String>,
+}
+
+impl DeletedObject {
+    pub(crate) fn new(object: &'static str, id: &str) -> Self {
+        Self {
+            object,
+            id: id.to_owned(),
+            deleted: true,
+            slug: None,
+            external_id: None,
+        }
+    }
 }

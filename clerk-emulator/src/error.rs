@@ -70,6 +70,43 @@ impl Error {
         )
     }
 
+    /// The user is not a member of the organization.
+    pub(crate) fn no_membership() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "resource_not_found",
+            "not found",
+            "Organization membership not found",
+        )
+    }
+
+    /// The instance has no such role.
+    pub(crate) fn unknown_role() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "resource_not_found",
+            "not found",
+            "Organization role not found",
+        )
+    }
+
+    pub(crate) fn already_a_member() -> Self {
+        Self::bad_request(
+            "already_a_member_in_organization",
+            "The user is already a member of the organization.",
+        )
+    }
+
+    /// The organization has as many members as it may have.
+    pub(crate) fn too_many_members() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "organization_membership_quota_exceeded",
+            "organization membership quota exceeded",
+            "The organization has reached its limit of memberships.",
+        )
+    }
+
     pub(crate) fn missing(name: &str) -> Self {
         Self::form(
             "form_param_missing",
@@ -116,6 +153,15 @@ impl Error {
             name,
             "exceeds allowed size",
             &format!("{name} exceeds the maximum allowed size of 8 KB."),
+        )
+    }
+
+    pub(crate) fn too_long(name: &str, at_most: usize) -> Self {
+        Self::form(
+            "form_param_value_too_large",
+            name,
+            "is too long",
+            &format!("{name} must not exceed {at_most} characters."),
         )
     }
 

@@ -1,5 +1,9 @@
 //! One Clerk instance: its objects, its clock, and the webhook that each write makes.
 
+mod organizations;
+
+pub(crate) use organizations::NewMember;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,6 +16,7 @@ use crate::error::Error;
 use crate::faults::Fault;
 use crate::limits::Limits;
 use crate::metadata;
+use crate::options::MemberEvents;
 use crate::requests::Log;
 use crate::store::Store;
 use crate::tokens::{self, LazyKey, Subject, TokenVersion};
@@ -27,6 +32,7 @@ pub(crate) struct Instance {
     pub(crate) issuer: String,
     pub(crate) azp: Option<String>,
     pub(crate) token_version: TokenVersion,
+    pub(crate) member_events: MemberEvents,
     pub(crate) key: Arc<LazyKey>,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
@@ -77,6 +83,7 @@ impl Instance {
             issuer,
             azp,
             token_version,
+            member_events: MemberEvents::default(),
             key,
             clock: Clock::default(),
             store: Store::default(),
@@ -90,7 +97,7 @@ impl Instance {
         }
     }
 
-    /// Forgets everything but the endpoints and the time.
+    /// Forgets everything but the settings, the endpoints and the time.
     pub(crate) fn reset(&mut self) {
         self.store = Store::default();
         self.queue.clear();
@@ -126,21 +133,27 @@ impl Instance {
         Ok(user)
     }
 
-    /// Deletes a user with all sessions.
+    /// Deletes a user with all sessions and memberships.
     pub(crate) fn delete_user(&mut self, id: &str) -> Result<DeletedObject, Error> {
         self.store.user(id)?;
+        let members: Vec<_> = self
+            .store
+            .organizations
+            .of_user(id)
+            .iter()
+            .cloned()
+            .collect();
+        let members = self.remove_memberships(&members);
         let external_id = self.store.remove(id).and_then(|user| user.external_id);
         self.store
             .sessions
             .retain(|_, session| session.user_id != id);
         self.sessions_by_user.remove(id);
         let deleted = DeletedObject {
-            object: "user",
-            id: id.to_owned(),
-            deleted: true,
             external_id,
+            ..DeletedObject::new("user", id)
         };
-        self.emit("user.deleted", &deleted);
+        self.emit_among(members, "user.deleted", &deleted);
         Ok(deleted)
     }
 
@@ -208,7 +221,28 @@ impl Instance {
         lifetime_seconds: i64,
         overrides: &Value,
     ) -> String {
+        self.sign(
+            self.session_claims(session, azp, lifetime_seconds),
+            overrides,
+        )
+    }
+
+    /// A session token while this organization is the active one.
+    pub(crate) fn session_token_in(
+        &self,
+        organization_id: &str,
+        session: &Session,
+        azp: Option<&str>,
+        lifetime_seconds: i64,
+        overrides: &Value,
+    ) -> Result<String, Error> {
         let mut claims = self.session_claims(session, azp, lifetime_seconds);
+        let more = self.organization_claims(&session.user_id, organization_id)?;
+        metadata::merge(&mut claims, &more);
+        Ok(self.sign(claims, overrides))
+    }
+
+    fn sign(&self, mut claims: Value, overrides: &Value) -> String {
         if overrides.is_object() {
             metadata::merge(&mut claims, overrides);
         }

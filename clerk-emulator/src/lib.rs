@@ -1,13 +1,13 @@
 //! A stand-in for Clerk, for development and tests only.
 //!
-//! It keeps users, sessions and invitations, answers the Backend API as Clerk does, publishes
+//! It keeps users, sessions, invitations and organizations, answers the Backend API as Clerk does, publishes
 //! its keys, signs session tokens, and sends webhooks signed the way Svix signs them. Beyond
 //! that it does on demand what the real service does at bad moments: refuse, stall, lose an
 //! answer, repeat and reorder webhooks. Its clock can be moved.
 //!
 //! It knows nothing of the code that it tests, so that it cannot share its mistakes.
 //! E-mail addresses are kept in lower case. A sign-in makes no webhook.
-//! Not yet: organizations, memberships, roles.
+//! Not yet: invitations to organizations, their domains and logos, role sets.
 
 mod api;
 mod clock;
@@ -34,7 +34,7 @@ mod world;
 
 pub use emulator::{Emulator, SeedError, StartError};
 pub use faults::{Effect, Fault, Matcher};
-pub use options::Options;
+pub use options::{MemberEvents, Options};
 pub use requests::Request;
 pub use tokens::{KeyError, TokenVersion};
 pub use webhooks::{Attempt, Message, Status};

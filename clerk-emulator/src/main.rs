@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// The flags; `--secret-key x` is also `EMULATOR_SECRET_KEY=x`.
-const FLAGS: [&str; 9] = [
+const FLAGS: [&str; 10] = [
     "listen",
     "secret-key",
     "webhook-secret",
@@ -22,8 +22,11 @@ const FLAGS: [&str; 9] = [
     "private-key-file",
     // Where the public key is written, for whoever verifies without the network.
     "jwt-key-file",
-    // A file with `{"users": [..]}`, or the word `demo`.
+    // A file with `{"users": [..], "organizations": [..]}`, or the word `demo`.
     "seed",
+    // Whether memberships that end with their user or organization make webhooks:
+    // `none`, `before` or `after` that of the user or organization.
+    "member-events",
 ];
 
 #[tokio::main(flavor = "current_thread")]
@@ -117,6 +120,9 @@ fn options(flags: &HashMap<&str, String>) -> Result<Options, Box<dyn Error>> {
     }
     options.webhook_url = flags.get("webhook-url").cloned();
     options.issuer = flags.get("issuer").cloned();
+    if let Some(when) = flags.get("member-events") {
+        options.member_events = serde_json::from_value(json!(when))?;
+    }
     options.private_key_pem = match flags.get("private-key-file").map(fs::read_to_string) {
         Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         Some(Ok(pem)) => Some(pem),

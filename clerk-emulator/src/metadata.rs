@@ -3,9 +3,13 @@
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::params::Params;
 
-/// The names of the bags on the wire.
+/// The names of a user's bags on the wire.
 pub(crate) const BAGS: [&str; 3] = ["public_metadata", "private_metadata", "unsafe_metadata"];
+
+/// The names of the bags of an organization and of a membership.
+pub(crate) const ORGANIZATION_BAGS: [&str; 2] = ["public_metadata", "private_metadata"];
 
 /// Eight kilobytes per bag.
 const LIMIT: usize = 8 * 1024;
@@ -29,6 +33,37 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
             merge(target.entry(key).or_insert(Value::Null), value);
         }
     }
+}
+
+/// Puts every bag that was sent in the place of the former one.
+pub(crate) fn replace_sent<const N: usize>(
+    bags: [(&'static str, &mut Value); N],
+    params: &Params,
+) -> Result<(), Error> {
+    for (name, target) in bags {
+        if let Some(bag) = params.raw(name) {
+            require_bag(name, bag)?;
+            target.clone_from(bag);
+        }
+    }
+    Ok(())
+}
+
+/// Merges every bag that was sent into the one that is there.
+pub(crate) fn merge_sent<const N: usize>(
+    bags: [(&'static str, &mut Value); N],
+    params: &Params,
+) -> Result<(), Error> {
+    for (name, target) in bags {
+        match params.raw(name) {
+            None => continue,
+            Some(Value::Null) => {}
+            Some(patch @ Value::Object(_)) => merge(target, patch),
+            Some(patch) => require_bag(name, patch)?,
+        }
+        require_bag(name, target)?;
+    }
+    Ok(())
 }
 
 /// Refuses a bag that is not an object or is too large.

@@ -3,7 +3,23 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::tokens::TokenVersion;
+
+/// Does each membership that ends with its user or its organization make an
+/// `organizationMembership.deleted`? Clerk does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberEvents {
+    /// No: only the `user.deleted` or `organization.deleted` is sent.
+    #[default]
+    None,
+    /// Yes, before the `user.deleted` or `organization.deleted`.
+    Before,
+    /// Yes, after it.
+    After,
+}
 
 /// The settings of an emulator; the defaults suit a test.
 #[derive(Debug, Clone)]
@@ -32,8 +48,10 @@ pub struct Options {
     pub webhook_timeout: Duration,
     /// How many calls the instance takes in ten seconds.
     pub instance_limit: Option<u32>,
-    /// How many updates a user takes in ten seconds.
+    /// How many updates a user, an organization or a membership takes in ten seconds.
     pub user_limit: Option<u32>,
+    /// What the deletion of a user or an organization says of its memberships.
+    pub member_events: MemberEvents,
 }
 
 impl Default for Options {
@@ -52,6 +70,7 @@ impl Default for Options {
             webhook_timeout: Duration::from_secs(15),
             instance_limit: Some(1000),
             user_limit: Some(10),
+            member_events: MemberEvents::default(),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The routes of the Backend API, as one table.
-//!
-//! Not yet: organizations, memberships and roles; they answer 404.
 
 mod email_addresses;
 mod invitations;
+mod memberships;
+pub(crate) mod organizations;
 mod sessions;
 pub(crate) mod users;
 
@@ -79,8 +79,35 @@ pub(crate) fn answer(instance: &mut Instance, call: &Call) -> Answer {
         ("POST", ["invitations", "bulk"]) => invitations::create_many(instance, call),
         ("POST", ["invitations", id, "revoke"]) => invitations::revoke(instance, id),
 
-        // Not yet: organizations, organization_memberships, organization_roles,
-        // users/{id}/organization_memberships.
+        ("GET", ["organizations"]) => organizations::list(instance, call),
+        ("POST", ["organizations"]) => organizations::create(instance, call),
+        ("GET", ["organizations", id]) => organizations::read(instance, call, id),
+        ("PATCH", ["organizations", id]) => organizations::update(instance, call, id),
+        ("DELETE", ["organizations", id]) => organizations::delete(instance, id),
+        ("PATCH", ["organizations", id, "metadata"]) => {
+            organizations::merge_metadata(instance, call, id)
+        }
+        ("PUT", ["organizations", id, "metadata"]) => {
+            organizations::replace_metadata(instance, call, id)
+        }
+        ("GET", ["organization_roles"]) => organizations::roles(instance, call),
+
+        ("GET", ["organizations", id, "memberships"]) => memberships::list(instance, call, id),
+        ("POST", ["organizations", id, "memberships"]) => memberships::create(instance, call, id),
+        ("PATCH", ["organizations", id, "memberships", user_id]) => {
+            memberships::update(instance, call, id, user_id)
+        }
+        ("PATCH", ["organizations", id, "memberships", user_id, "metadata"]) => {
+            memberships::merge_metadata(instance, call, id, user_id)
+        }
+        ("DELETE", ["organizations", id, "memberships", user_id]) => {
+            memberships::delete(instance, id, user_id)
+        }
+        ("GET", ["users", id, "organization_memberships"]) => {
+            memberships::list_of_user(instance, call, id)
+        }
+        ("GET", ["organization_memberships"]) => memberships::list_all(instance, call),
+
         _ => Err(Error::no_route()),
     }
 }

@@ -1,4 +1,8 @@
-//! Users written by hand: for seeds, for tests, for what somebody does in the dashboard.
+//! Users and organizations written by hand: for seeds, for tests, for what somebody does in the dashboard.
+
+mod organizations;
+
+pub(crate) use organizations::{NewOrganization, edit_member, edit_organization};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -93,13 +97,7 @@ impl NewUser {
 /// What somebody changes in the dashboard: fields of an update, plus bags to merge, plus
 /// `email`, `verified`, `banned` and `locked`.
 pub(crate) fn edit(instance: &mut Instance, id: &str, patch: Value) -> Result<User, Error> {
-    let Value::Object(fields) = patch else {
-        return Err(Error::bad_request(
-            "seed_invalid",
-            "The edit is not an object.",
-        ));
-    };
-    let params = Params::new(fields);
+    let params = fields(patch)?;
     let mut allowed = users::UPDATABLE.to_vec();
     allowed.extend(BAGS);
     allowed.extend(["email", "verified", "banned", "locked"]);
@@ -107,7 +105,7 @@ pub(crate) fn edit(instance: &mut Instance, id: &str, patch: Value) -> Result<Us
     let now = instance.now();
     instance.update_user(id, |user| {
         users::apply_profile(user, &params, now)?;
-        users::merge_bags(user, &params)?;
+        metadata::merge_sent(user.bags_mut(), &params)?;
         let verified = params.bool("verified")?.value();
         let email = match params.text("email")?.value() {
             Some(email) => Some(parse_email("email", &email)?),
@@ -128,8 +126,19 @@ pub(crate) fn edit(instance: &mut Instance, id: &str, patch: Value) -> Result<Us
     })
 }
 
+/// The fields of an edit.
+fn fields(patch: Value) -> Result<Params, Error> {
+    match patch {
+        Value::Object(fields) => Ok(Params::new(fields)),
+        _ => Err(Error::bad_request(
+            "seed_invalid",
+            "The edit is not an object.",
+        )),
+    }
+}
+
 /// Six people to develop with: an admin, instructors, students, one without a role, one
-/// whose e-mail address is not proven.
+/// whose e-mail address is not proven. Three of them are members of an organization.
 pub(crate) fn demo() -> Value {
     json!({ "silent": false, "users": [
         { "id": "user_2demoAda0000000000000000001", "email": "ada@example.com",
@@ -144,5 +153,11 @@ pub(crate) fn demo() -> Value {
           "first_name": "Barbara", "last_name": "Liskov" },
         { "id": "user_2demoDonald0000000000000006", "email": "donald@example.com",
           "verified": false, "first_name": "Donald", "last_name": "Knuth", "role": "STUDENT" },
+    ], "organizations": [
+        { "id": "org_2demoAcme000000000000000001", "name": "Acme", "slug": "acme",
+          "created_by": "ada@example.com", "members": [
+            { "user": "grace@example.com", "role": "org:member" },
+            { "user": "alan@example.com", "role": "org:member" },
+        ] },
     ] })
 }

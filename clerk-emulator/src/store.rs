@@ -1,12 +1,16 @@
-//! What the instance holds: users, sessions, invitations. No HTTP, no clock, no webhooks.
+//! What the instance holds: users, sessions, invitations, organizations. No HTTP, no clock, no
+//! webhooks.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 use crate::entities::{Invitation, Session, User};
 use crate::error::Error;
+use organizations::Organizations;
 
 pub(crate) mod listing;
+pub(crate) mod organizations;
+pub(crate) mod roles;
 
 /// The objects of one instance, with the indexes that keep identifiers unique.
 #[derive(Debug, Default)]
@@ -19,6 +23,7 @@ pub(crate) struct Store {
     addresses: HashMap<String, String>,
     pub(crate) sessions: BTreeMap<String, Session>,
     pub(crate) invitations: BTreeMap<String, Invitation>,
+    pub(crate) organizations: Organizations,
 }
 
 impl Store {

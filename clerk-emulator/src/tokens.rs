@@ -12,6 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
+use crate::entities::Organization;
 use crate::metadata;
 
 /// The RSA key pair of an instance.
@@ -194,6 +195,25 @@ pub(crate) fn claims(version: TokenVersion, subject: &Subject<'_>, now: i64) -> 
         metadata::merge(&mut claims, &newer);
     }
     claims
+}
+
+/// The claims about the active organization, in which the user has this role.
+pub(crate) fn organization_claims(
+    version: TokenVersion,
+    organization: &Organization,
+    role: &str,
+) -> Value {
+    let Organization { id, slug, .. } = organization;
+    match version {
+        // Permissions are the custom ones only, of which there are none.
+        TokenVersion::V1 => json!({
+            "org_id": id, "org_slug": slug, "org_role": role, "org_permissions": [],
+        }),
+        TokenVersion::V2 => {
+            let role = role.strip_prefix("org:").unwrap_or(role);
+            json!({ "o": { "id": id, "slg": slug, "rol": role } })
+        }
+    }
 }
 
 /// The header of a session token; the key id is the id of the instance.

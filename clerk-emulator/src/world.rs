@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::entities::User;
+use crate::entities::{Organization, User};
 use crate::error::Error;
 use crate::instance::Instance;
-use crate::seed::NewUser;
+use crate::seed::{NewOrganization, NewUser};
 use crate::webhooks::Attempt;
 use crate::webhooks::delivery;
 use crate::webhooks::queue::Job;
@@ -101,21 +101,24 @@ impl World {
         self.wake.notify_one();
     }
 
-    /// Adds users from a seed; without a sound if it says so.
-    pub(crate) fn seed(&self, seed: Seed) -> Result<Vec<User>, Error> {
+    /// Adds users and organizations from a seed; without a sound if it says so.
+    pub(crate) fn seed(&self, seed: Seed) -> Result<Seeded, Error> {
         let users: Vec<NewUser> = seed
             .users
             .into_iter()
             .map(NewUser::parse)
             .collect::<Result<_, _>>()?;
-        let mut instance = self.lock();
-        instance.is_silent = seed.silent;
-        let created = users
+        let organizations: Vec<NewOrganization> = seed
+            .organizations
             .into_iter()
-            .map(|user| user.create(&mut instance))
-            .collect();
-        instance.is_silent = false;
-        created
+            .map(NewOrganization::parse)
+            .collect::<Result<_, _>>()?;
+        let mut instance = self.lock();
+        let was_silent = instance.is_silent;
+        instance.is_silent |= seed.silent;
+        let seeded = Seeded::create(&mut instance, users, organizations);
+        instance.is_silent = was_silent;
+        seeded
     }
 
     /// Makes the attempts that are due, one after the other.
@@ -187,11 +190,14 @@ impl World {
     }
 }
 
-/// Users to add.
+/// Users and organizations to add.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Seed {
+    #[serde(default)]
     users: Vec<Value>,
+    #[serde(default)]
+    organizations: Vec<Value>,
     /// Make no webhooks.
     #[serde(default)]
     silent: bool,
@@ -201,8 +207,32 @@ impl Seed {
     pub(crate) fn silent(users: Vec<Value>) -> Self {
         Self {
             users,
+            organizations: Vec::new(),
             silent: true,
         }
+    }
+}
+
+/// What a seed added.
+#[derive(Debug, Serialize)]
+pub(crate) struct Seeded {
+    pub(crate) users: Vec<User>,
+    pub(crate) organizations: Vec<Organization>,
+}
+
+impl Seeded {
+    fn create(
+        instance: &mut Instance,
+        users: Vec<NewUser>,
+        organizations: Vec<NewOrganization>,
+    ) -> Result<Self, Error> {
+        let users = users.into_iter().map(|user| user.create(instance));
+        let users = users.collect::<Result<_, _>>()?;
+        let organizations = organizations.into_iter().map(|one| one.create(instance));
+        Ok(Self {
+            users,
+            organizations: organizations.collect::<Result<_, _>>()?,
+        })
     }
 }
 

@@ -10,24 +10,24 @@ use svix::webhooks::Webhook;
 const VERSION: &str = "2026-05-12";
 
 /// A caller of the Backend API with the right key.
-struct Api {
-    emulator: Emulator,
-    http: reqwest::Client,
+pub(crate) struct Api {
+    pub(crate) emulator: Emulator,
+    pub(crate) http: reqwest::Client,
 }
 
 impl Api {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(Options::default()).await
     }
 
-    async fn with(options: Options) -> Self {
+    pub(crate) async fn with(options: Options) -> Self {
         Self {
             emulator: Emulator::start(options).await.unwrap(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
         }
     }
 
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.http
             .request(method, format!("{}{path}", self.emulator.url()))
             .bearer_auth(self.emulator.secret_key())
@@ -38,20 +38,20 @@ impl Api {
         self.request(method, path).json(body).send().await.unwrap()
     }
 
-    async fn call(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         let method = method.parse().unwrap();
         let response = self.send(method, path, &body).await;
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let response = self.request(Method::GET, path).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         response.json().await.unwrap()
     }
 
     /// The status and the code of a refusal.
-    async fn refusal(&self, method: &str, path: &str, body: Value) -> (u16, String) {
+    pub(crate) async fn refusal(&self, method: &str, path: &str, body: Value) -> (u16, String) {
         let (status, body) = self.call(method, path, body).await;
         (status, code(&body))
     }
@@ -71,11 +71,11 @@ fn code(body: &Value) -> String {
         .to_owned()
 }
 
-fn id(user: &Value) -> &str {
+pub(crate) fn id(user: &Value) -> &str {
     user["id"].as_str().unwrap()
 }
 
-fn event_types(emulator: &Emulator) -> Vec<String> {
+pub(crate) fn event_types(emulator: &Emulator) -> Vec<String> {
     let messages = emulator.messages();
     messages
         .into_iter()

@@ -9,7 +9,11 @@ mod convergence;
 #[cfg(test)]
 mod emulator;
 #[cfg(test)]
+mod emulator_organizations;
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod metrics;
 #[cfg(test)]
 mod migrations;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clerk_emulator::{Emulator, Options};
+use clerk_emulator::{Emulator, MemberEvents, Options};
 use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value, json};
 
@@ -34,12 +34,7 @@ impl Driver {
         id: &str,
         body: Value,
     ) -> Value {
-        let (before, after) = match (template.find('{'), template.find('}')) {
-            (Some(start), Some(end)) => (&template[..start], &template[end + 1..]),
-            _ => (template, ""),
-        };
-        let id = if before == template { "" } else { id };
-        let url = format!("{}/v1{before}{id}{after}", self.emulator.url());
+        let url = format!("{}/v1{}", self.emulator.url(), fill(template, id));
         let request = self
             .http
             .request(method.parse().unwrap(), url)
@@ -57,6 +52,19 @@ impl Driver {
         });
         body
     }
+}
+
+/// Puts an id in the place of each parameter of a path; several are parted by a slash.
+fn fill(template: &str, ids: &str) -> String {
+    let mut ids = ids.split('/');
+    let filled = template.split('/').map(|part| {
+        if part.starts_with('{') {
+            ids.next().unwrap()
+        } else {
+            part
+        }
+    });
+    filled.collect::<Vec<_>>().join("/")
 }
 
 /// Every answer, in the order of the calls, and every webhook body made on the way.
@@ -179,6 +187,8 @@ async fn drive() -> (Vec<Exchange>, Vec<Value>) {
     )
     .await;
 
+    drive_organizations(api, &ada, &bare).await;
+
     api.call("DELETE", "/users/{user_id}", &ada, none()).await;
     api.call("DELETE", "/users/{user_id}", &ada, none()).await;
     api.emulator
@@ -187,6 +197,75 @@ async fn drive() -> (Vec<Exchange>, Vec<Value>) {
     let events = driver.emulator.take_messages().into_iter();
     let events = events.map(|message| serde_json::from_str(&message.body).unwrap());
     (driver.exchanges, events.collect())
+}
+
+/// Calls every route of organizations and their members.
+async fn drive_organizations(api: &mut Driver, ada: &str, bare: &str) {
+    let id = |body: &Value| body["id"].as_str().unwrap().to_owned();
+    let none = || Value::Null;
+    let all = "/organizations";
+    let new = json!({
+        "name": "Acme", "slug": "acme", "created_by": ada, "max_allowed_memberships": 3,
+        "public_metadata": {"plan": "pro"}, "private_metadata": {"crm": "1"},
+        "created_at": "2026-01-02T03:04:05Z",
+    });
+    let acme = id(&api.call("POST", all, "", new.clone()).await);
+    api.call("POST", all, "", new).await;
+    let spare = id(&api.call("POST", all, "", json!({"name": "Spare"})).await);
+    api.call("GET", all, "", none()).await;
+    let one = "/organizations/{organization_id}";
+    api.call("GET", one, "acme", none()).await;
+    api.call("GET", one, "org_nowhere", none()).await;
+    api.call("PATCH", one, &acme, json!({"name": "Acme Corp"}))
+        .await;
+    api.call("PATCH", one, &acme, json!({"public_metadata": {}}))
+        .await;
+    api.call("PATCH", one, "org_nowhere", json!({})).await;
+    let metadata = "/organizations/{organization_id}/metadata";
+    for (method, body) in [
+        ("PATCH", json!({"public_metadata": {"a": {"b": [1]}}})),
+        ("PATCH", json!({"public_metadata": 1})),
+        ("PUT", json!({"private_metadata": {"x": 1}})),
+    ] {
+        api.call(method, metadata, &acme, body).await;
+    }
+    api.call("GET", "/organization_roles", "", none()).await;
+
+    let members = "/organizations/{organization_id}/memberships";
+    let new = json!({"user_id": bare, "role": "org:member", "private_metadata": {"x": 1}});
+    api.call("POST", members, &acme, new.clone()).await;
+    api.call("POST", members, &acme, new.clone()).await;
+    api.call("POST", members, "org_nowhere", new).await;
+    api.call("POST", members, &acme, json!({"user_id": bare}))
+        .await;
+    let third = id(&api.emulator.create_user(json!({"username": "third"})));
+    let new = json!({"user_id": third, "role": "org:member"});
+    api.call("POST", members, &acme, new).await;
+    let fourth = id(&api.emulator.create_user(json!({})));
+    let new = json!({"user_id": fourth, "role": "org:member"});
+    api.call("POST", members, &acme, new).await;
+    api.call("GET", members, &acme, none()).await;
+    api.call("GET", "/organization_memberships", "", none())
+        .await;
+    let of_user = "/users/{user_id}/organization_memberships";
+    api.call("GET", of_user, ada, none()).await;
+    let one = "/organizations/{organization_id}/memberships/{user_id}";
+    let path = format!("{acme}/{bare}");
+    let role = json!({"role": "org:admin"});
+    api.call("PATCH", one, &path, role.clone()).await;
+    api.call("PATCH", one, &path, json!({})).await;
+    api.call("PATCH", one, &format!("{spare}/{bare}"), role)
+        .await;
+    let metadata = "/organizations/{organization_id}/memberships/{user_id}/metadata";
+    let merge = json!({"public_metadata": {"a": 1}, "private_metadata": {"x": null}});
+    api.call("PATCH", metadata, &path, merge).await;
+    api.call("DELETE", one, &path, none()).await;
+    api.call("DELETE", one, &path, none()).await;
+
+    let one = "/organizations/{organization_id}";
+    api.emulator.member_events(MemberEvents::After);
+    api.call("DELETE", one, &acme, none()).await;
+    api.call("DELETE", one, &acme, none()).await;
 }
 
 /// An OpenAPI 3.0 file, made readable for a JSON Schema validator.
@@ -301,32 +380,43 @@ async fn answers_and_webhooks_match_the_published_schemas() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 
-    // The comparison can fail: each of these is one step away from a valid user.
-    let exchange = exchanges
-        .iter()
-        .find(|exchange| (exchange.method, exchange.template) == ("GET", "/users/{user_id}"))
-        .unwrap();
-    let schema = spec.answer(exchange).unwrap();
-    let event = &events[0];
-    let event_schema = webhooks.event("user.created").unwrap();
-    for (field, value) in broken_fields() {
-        let broken = with_field(&exchange.body, field, value.clone());
-        assert!(!spec.faults(schema, &broken).is_empty(), "user.{field}");
-        let broken = with_field(event, "data", with_field(&event["data"], field, value));
-        assert!(
-            !webhooks.faults(event_schema, &broken).is_empty(),
-            "event.data.{field}"
-        );
+    // The comparison can fail: each of these is one step away from a valid object.
+    for (template, event_type, broken_fields) in [
+        ("/users/{user_id}", "user.created", broken_user()),
+        (ORGANIZATION, "organization.created", broken_organization()),
+        (
+            MEMBER,
+            "organizationMembership.deleted",
+            broken_membership(),
+        ),
+    ] {
+        let is_it = |exchange: &&Exchange| exchange.template == template && exchange.status == 200;
+        let exchange = exchanges.iter().find(is_it).unwrap();
+        let schema = spec.answer(exchange).unwrap();
+        let event = events.iter().find(|event| event["type"] == event_type);
+        let event = event.unwrap();
+        let event_schema = webhooks.event(event_type).unwrap();
+        for (field, value) in broken_fields {
+            let broken = with_field(&exchange.body, field, value.clone());
+            assert!(
+                !spec.faults(schema, &broken).is_empty(),
+                "{template} {field}"
+            );
+            let broken = with_field(event, "data", with_field(&event["data"], field, value));
+            let faults = webhooks.faults(event_schema, &broken);
+            assert!(!faults.is_empty(), "{event_type} data.{field}");
+        }
+        let broken = with_field(event, "instance_id", None);
+        let faults = webhooks.faults(event_schema, &broken);
+        assert!(!faults.is_empty(), "{event_type} instance_id");
     }
-    let broken = with_field(event, "instance_id", None);
-    assert!(
-        !webhooks.faults(event_schema, &broken).is_empty(),
-        "event.instance_id"
-    );
 }
 
+const ORGANIZATION: &str = "/organizations/{organization_id}";
+const MEMBER: &str = "/organizations/{organization_id}/memberships/{user_id}";
+
 /// Fields of a user with values that no user has; no value means that the field is missing.
-fn broken_fields() -> Vec<(&'static str, Option<Value>)> {
+fn broken_user() -> Vec<(&'static str, Option<Value>)> {
     vec![
         ("id", None),
         ("id", Some(json!(1))),
@@ -338,6 +428,30 @@ fn broken_fields() -> Vec<(&'static str, Option<Value>)> {
     ]
 }
 
+/// The same for an organization, which may have fields that the files do not name.
+fn broken_organization() -> Vec<(&'static str, Option<Value>)> {
+    vec![
+        ("id", None),
+        ("slug", Some(Value::Null)),
+        ("object", Some(json!("team"))),
+        ("created_by", Some(Value::Null)),
+        ("max_allowed_memberships", Some(json!("5"))),
+        ("public_metadata", None),
+    ]
+}
+
+/// The same for a membership.
+fn broken_membership() -> Vec<(&'static str, Option<Value>)> {
+    vec![
+        ("role", None),
+        ("permissions", Some(json!("org:sys_profile:manage"))),
+        ("organization", None),
+        ("organization", Some(json!({ "id": "org_1" }))),
+        ("public_user_data", Some(json!({ "user_id": "user_1" }))),
+        ("updated_at", Some(json!("2026-01-01"))),
+    ]
+}
+
 fn with_field(value: &Value, name: &str, field: impl Into<Option<Value>>) -> Value {
     let mut fields = value.as_object().unwrap().clone();
     match field.into() {
@@ -346,6 +460,10 @@ fn with_field(value: &Value, name: &str, field: impl Into<Option<Value>>) -> Val
     };
     Value::Object(fields)
 }
+
+const FIELDS_OF_ORGANIZATION: &str = "admin_delete_enabled created_at created_by has_image id \
+     image_url max_allowed_memberships name object private_metadata public_metadata slug \
+     updated_at";
 
 #[tokio::test]
 async fn each_object_has_its_fields_and_no_others() {
@@ -395,6 +513,25 @@ async fn each_object_has_its_fields_and_no_others() {
         body("DELETE", "/users/{user_id}", 200),
         "deleted external_id id object",
     );
+    check_fields(body("POST", "/organizations", 200), FIELDS_OF_ORGANIZATION);
+    check_fields(body("DELETE", ORGANIZATION, 200), "deleted id object slug");
+    let role = &body("GET", "/organization_roles", 200)["data"][0];
+    check_fields(
+        role,
+        "created_at description id is_creator_eligible key name object permissions updated_at",
+    );
+    let membership = body("PATCH", MEMBER, 200);
+    check_fields(
+        membership,
+        "created_at id object organization permissions private_metadata public_metadata \
+         public_user_data role role_name updated_at",
+    );
+    check_fields(&membership["organization"], FIELDS_OF_ORGANIZATION);
+    check_fields(
+        &membership["public_user_data"],
+        "banned deprovisioned first_name has_image identifier image_url last_name \
+         profile_image_url user_id username",
+    );
     check_fields(body("GET", "/users/count", 200), "object total_count");
     check_fields(body("GET", "/jwks", 200), "keys");
     check_fields(&body("GET", "/jwks", 200)["keys"][0], "alg e kid kty n use");
@@ -411,6 +548,17 @@ async fn each_object_has_its_fields_and_no_others() {
             "data event_attributes instance_id object timestamp type",
         );
     }
+    let with_counts = format!(
+        "{FIELDS_OF_ORGANIZATION} members_count missing_member_with_elevated_permissions \
+         pending_invitations_count"
+    );
+    let data = |event_type: &str| {
+        let event = events.iter().find(|event| event["type"] == event_type);
+        &event.unwrap()["data"]
+    };
+    check_fields(data("organization.created"), &with_counts);
+    let deleted = data("organizationMembership.deleted");
+    check_fields(&deleted["organization"], &with_counts);
     let last = events.last().unwrap();
     assert_eq!(last["type"], "user.created");
     assert_eq!(

@@ -90,12 +90,7 @@ pub(super) fn delete(instance: &mut Instance, id: &str) -> Answer {
         }
         Ok(())
     })?;
-    ok(&DeletedObject {
-        object: "email_address",
-        id: id.to_owned(),
-        deleted: true,
-        external_id: None,
-    })
+    ok(&DeletedObject::new("email_address", id))
 }
 
 /// Leaves a user with this one address, as primary.

@@ -1,6 +1,6 @@
 //! Users and their metadata.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Answer, Call, ok};
 use crate::entities::{User, Verification};
@@ -120,7 +120,7 @@ pub(super) fn create(instance: &mut Instance, call: &Call) -> Answer {
         user.email_addresses.push(address);
     }
     apply_profile(&mut user, &params, now)?;
-    replace_bags(&mut user, &params)?;
+    metadata::replace_sent(user.bags_mut(), &params)?;
     if let Some(banned) = params.bool("banned")?.value() {
         user.banned = banned;
     }
@@ -140,7 +140,7 @@ pub(super) fn update(instance: &mut Instance, call: &Call, id: &str) -> Answer {
     let now = instance.now();
     let user = instance.update_user(id, |user| {
         apply_profile(user, &params, now)?;
-        replace_bags(user, &params)
+        metadata::replace_sent(user.bags_mut(), &params)
     })?;
     if params.bool("sign_out_of_other_sessions")? == Field::Is(true) {
         instance.revoke_sessions(id);
@@ -207,33 +207,6 @@ pub(crate) fn apply_profile(user: &mut User, params: &Params, now: i64) -> Resul
     Ok(())
 }
 
-/// Puts every bag that was sent in the place of the former one.
-pub(crate) fn replace_bags(user: &mut User, params: &Params) -> Result<(), Error> {
-    for name in BAGS {
-        if let (Some(bag), Some(target)) = (params.raw(name), user.bag_mut(name)) {
-            metadata::require_bag(name, bag)?;
-            target.clone_from(bag);
-        }
-    }
-    Ok(())
-}
-
-/// Merges every bag that was sent into the one that is there.
-pub(crate) fn merge_bags(user: &mut User, params: &Params) -> Result<(), Error> {
-    for name in BAGS {
-        let (Some(patch), Some(target)) = (params.raw(name), user.bag_mut(name)) else {
-            continue;
-        };
-        match patch {
-            Value::Null => {}
-            Value::Object(_) => metadata::merge(target, patch),
-            _ => metadata::require_bag(name, patch)?,
-        }
-        metadata::require_bag(name, target)?;
-    }
-    Ok(())
-}
-
 pub(super) fn delete(instance: &mut Instance, id: &str) -> Answer {
     ok(&instance.delete_user(id)?)
 }
@@ -241,13 +214,13 @@ pub(super) fn delete(instance: &mut Instance, id: &str) -> Answer {
 pub(super) fn merge_metadata(instance: &mut Instance, call: &Call, id: &str) -> Answer {
     let params = call.params()?;
     params.only(&BAGS)?;
-    ok(&instance.update_user(id, |user| merge_bags(user, &params))?)
+    ok(&instance.update_user(id, |user| metadata::merge_sent(user.bags_mut(), &params))?)
 }
 
 pub(super) fn replace_metadata(instance: &mut Instance, call: &Call, id: &str) -> Answer {
     let params = call.params()?;
     params.only(&BAGS)?;
-    ok(&instance.update_user(id, |user| replace_bags(user, &params))?)
+    ok(&instance.update_user(id, |user| metadata::replace_sent(user.bags_mut(), &params))?)
 }
 
 pub(super) fn ban(instance: &mut Instance, id: &str) -> Answer {

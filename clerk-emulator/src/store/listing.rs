@@ -1,5 +1,7 @@
 //! Which users a list holds, and in which order.
 
+pub(crate) mod organizations;
+
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
@@ -11,13 +13,16 @@ use crate::params::Query;
 /// The users that match, in order, one page of them.
 pub(crate) fn page<'a>(store: &'a Store, query: &Query) -> Result<Vec<&'a User>, Error> {
     let filter = Filter::parse(query)?;
-    let order = Order::parse(query.first("order_by").unwrap_or("-created_at"))?;
+    let order = Order::parse(query, &USER_ORDERS)?;
     let page = query.page()?;
 
     let cursor = cursor(store, query, &order, page.offset)?;
 
     if order.by != "created_at" {
-        let mut users: Vec<&User> = store.users().filter(|user| filter.matches(user)).collect();
+        let mut users: Vec<&User> = store
+            .users()
+            .filter(|user| filter.matches(store, user))
+            .collect();
         users.sort_by(|a, b| order.compare(a, b));
         return Ok(users
             .into_iter()
@@ -32,7 +37,7 @@ pub(crate) fn page<'a>(store: &'a Store, query: &Query) -> Result<Vec<&'a User>,
         (Some(last), true) => Box::new(store.users_before(last)),
     };
     Ok(users
-        .filter(|user| filter.matches(user))
+        .filter(|user| filter.matches(store, user))
         .skip(page.offset)
         .take(page.limit)
         .collect())
@@ -64,15 +69,21 @@ fn cursor<'a>(
 /// How many users match.
 pub(crate) fn count(store: &Store, query: &Query) -> Result<usize, Error> {
     let filter = Filter::parse(query)?;
-    Ok(store.users().filter(|user| filter.matches(user)).count())
+    Ok(store
+        .users()
+        .filter(|user| filter.matches(store, user))
+        .count())
 }
 
+/// What a list of users, or of members, is narrowed down to.
+#[derive(Default, PartialEq)]
 struct Filter {
     email_address: Vec<String>,
     username: Vec<String>,
     user_id: Signed,
     external_id: Signed,
-    /// Asks for what no user here has: a phone number, a wallet, an organization.
+    organization_id: Signed,
+    /// Asks for what no user here has: a phone number, a wallet, a connected account.
     is_impossible: bool,
     query: Option<String>,
     email_address_query: Option<String>,
@@ -91,12 +102,7 @@ impl Filter {
         };
         let part = |name| query.first(name).map(str::to_lowercase);
         let mut is_impossible = part("phone_number_query").is_some();
-        for name in [
-            "phone_number",
-            "web3_wallet",
-            "organization_id",
-            "provider_user_id",
-        ] {
+        for name in ["phone_number", "web3_wallet", "provider_user_id"] {
             is_impossible |= !query.all(name)?.is_empty();
         }
         Ok(Self {
@@ -104,6 +110,7 @@ impl Filter {
             username: lower("username")?,
             user_id: Signed::parse(&query.all("user_id")?),
             external_id: Signed::parse(&query.all("external_id")?),
+            organization_id: Signed::parse(&query.all("organization_id")?),
             is_impossible,
             query: part("query"),
             email_address_query: part("email_address_query"),
@@ -120,11 +127,14 @@ impl Filter {
         })
     }
 
-    fn matches(&self, user: &User) -> bool {
+    fn matches(&self, store: &Store, user: &User) -> bool {
         // The cheap and selective questions come first.
         if self.is_impossible
             || !self.user_id.accepts(Some(&user.id))
             || !self.external_id.accepts(user.external_id.as_deref())
+            || !self
+                .organization_id
+                .accepts_any(|id| store.organizations.is_member(id, &user.id))
         {
             return false;
         }
@@ -161,7 +171,7 @@ impl Filter {
 }
 
 /// Ids to include (`+` or nothing in front) and to exclude (`-`).
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 struct Signed {
     included: HashSet<String>,
     excluded: HashSet<String>,
@@ -186,9 +196,16 @@ impl Signed {
         let is_in = |ids: &HashSet<String>| id.is_some_and(|id| ids.contains(id));
         (self.included.is_empty() || is_in(&self.included)) && !is_in(&self.excluded)
     }
+
+    /// For what has many ids: is one of them included, and none excluded?
+    fn accepts_any(&self, has: impl Fn(&str) -> bool) -> bool {
+        let has_any = |ids: &HashSet<String>| ids.iter().any(|id| has(id));
+        (self.included.is_empty() || has_any(&self.included)) && !has_any(&self.excluded)
+    }
 }
 
 /// A time strictly between two bounds.
+#[derive(Default, PartialEq)]
 struct Range {
     after: Option<i64>,
     before: Option<i64>,
@@ -211,37 +228,46 @@ impl Range {
     }
 }
 
+/// What users can be ordered by.
+const USER_ORDERS: [&str; 10] = [
+    "created_at",
+    "updated_at",
+    "email_address",
+    "web3wallet",
+    "first_name",
+    "last_name",
+    "phone_number",
+    "username",
+    "last_active_at",
+    "last_sign_in_at",
+];
+
+/// The order of a list.
 struct Order {
     by: &'static str,
     descending: bool,
 }
 
 impl Order {
-    fn parse(text: &str) -> Result<Self, Error> {
-        const NAMES: [&str; 10] = [
-            "created_at",
-            "updated_at",
-            "email_address",
-            "web3wallet",
-            "first_name",
-            "last_name",
-            "phone_number",
-            "username",
-            "last_active_at",
-            "last_sign_in_at",
-        ];
+    /// The order that the caller asks for, or the newest first.
+    fn parse(query: &Query, names: &[&'static str]) -> Result<Self, Error> {
+        let text = query.first("order_by").unwrap_or("-created_at");
         let name = text.trim_start_matches(['+', '-', ' ']);
-        let by = NAMES.into_iter().find(|known| *known == name);
+        let by = names.iter().find(|known| **known == name);
         Ok(Self {
             by: by.ok_or_else(|| {
-                Error::wrong_value("order_by", &format!("Users cannot be ordered by {name}."))
+                Error::wrong_value("order_by", &format!("It cannot be ordered by {name}."))
             })?,
             descending: text.starts_with('-'),
         })
     }
 
     fn compare(&self, a: &User, b: &User) -> Ordering {
-        let ordering = match self.by {
+        self.direct(self.compare_fields(a, b).then_with(|| a.id.cmp(&b.id)))
+    }
+
+    fn compare_fields(&self, a: &User, b: &User) -> Ordering {
+        match self.by {
             "updated_at" => a.updated_at.cmp(&b.updated_at),
             "email_address" => a.primary_email_address().cmp(&b.primary_email_address()),
             "first_name" => a.first_name.cmp(&b.first_name),
@@ -251,7 +277,9 @@ impl Order {
             "last_sign_in_at" => a.last_sign_in_at.cmp(&b.last_sign_in_at),
             _ => Ordering::Equal,
         }
-        .then_with(|| a.id.cmp(&b.id));
+    }
+
+    fn direct(&self, ordering: Ordering) -> Ordering {
         if self.descending {
             ordering.reverse()
         } else {

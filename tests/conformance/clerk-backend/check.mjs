@@ -93,6 +93,103 @@ const checks = {
     assert.equal((await clerk.invitations.revokeInvitation(invitation.id)).status, "revoked");
   },
 
+  async "an organization is made, read, listed, changed and deleted"() {
+    const ada = await clerk.users.createUser({ emailAddress: ["founder@example.com"] });
+    const acme = await clerk.organizations.createOrganization({
+      name: "Acme Corp", slug: "acme-corp", createdBy: ada.id, maxAllowedMemberships: 2,
+      publicMetadata: { a: { b: 1, c: 2 } }, privateMetadata: { crm: "1" },
+    });
+    assert.deepEqual([acme.slug, acme.createdBy, acme.privateMetadata], ["acme-corp", ada.id, { crm: "1" }]);
+    const found = await clerk.organizations.getOrganization({ slug: "acme-corp", includeMembersCount: true });
+    assert.deepEqual([found.id, found.membersCount, found.maxAllowedMemberships], [acme.id, 1, 2]);
+
+    const renamed = await clerk.organizations.updateOrganization(acme.id, { name: "Acme", slug: "acme" });
+    assert.deepEqual([renamed.name, renamed.slug], ["Acme", "acme"]);
+    const merged = await clerk.organizations.updateOrganizationMetadata(acme.id, {
+      publicMetadata: { a: { b: null } },
+    });
+    assert.deepEqual(merged.publicMetadata, { a: { c: 2 } });
+    const replaced = await clerk.organizations.replaceOrganizationMetadata(acme.id, { publicMetadata: { d: 3 } });
+    assert.deepEqual([replaced.publicMetadata, replaced.privateMetadata], [{ d: 3 }, { crm: "1" }]);
+
+    const other = await clerk.organizations.createOrganization({ name: "Other" });
+    assert.equal(other.slug, "other");
+    const list = await clerk.organizations.getOrganizationList({ orderBy: "name", limit: 1, includeMembersCount: true });
+    assert.deepEqual([list.data[0].id, list.data[0].membersCount, list.totalCount], [acme.id, 1, 2]);
+    const own = await clerk.organizations.getOrganizationList({ userId: [ada.id] });
+    assert.deepEqual(own.data.map((one) => one.id), [acme.id]);
+    const taken = await refusal(clerk.organizations.createOrganization({ name: "Acme", slug: "acme" }));
+    assert.deepEqual([taken.status, taken.code], [422, "form_identifier_exists"]);
+
+    const deleted = await clerk.organizations.deleteOrganization(acme.id);
+    assert.deepEqual([deleted.id, deleted.deleted], [acme.id, true]);
+    const { status, code } = await refusal(clerk.organizations.getOrganization({ organizationId: acme.id }));
+    assert.deepEqual([status, code], [404, "resource_not_found"]);
+    await clerk.organizations.deleteOrganization(other.id);
+  },
+
+  async "members are added, listed page by page, changed and removed"() {
+    const people = [];
+    for (const name of ["anna", "bert", "cleo"]) {
+      people.push(await clerk.users.createUser({ emailAddress: [`${name}@members.example`], firstName: name }));
+    }
+    const [anna, bert, cleo] = people.map((person) => person.id);
+    const { id: organizationId } = await clerk.organizations.createOrganization({ name: "Team", createdBy: anna });
+    const joined = await clerk.organizations.createOrganizationMembership({
+      organizationId, userId: bert, role: "org:member", publicMetadata: { a: 1 },
+    });
+    assert.deepEqual([joined.role, joined.permissions.length], ["org:member", 2]);
+    assert.deepEqual([joined.publicUserData.userId, joined.organization.id], [bert, organizationId]);
+    assert.equal(joined.publicUserData.identifier, "bert@members.example");
+    await clerk.organizations.createOrganizationMembership({ organizationId, userId: cleo, role: "org:member" });
+    const again = await refusal(
+      clerk.organizations.createOrganizationMembership({ organizationId, userId: cleo, role: "org:member" }),
+    );
+    assert.deepEqual([again.status, again.code], [400, "already_a_member_in_organization"]);
+
+    const names = [];
+    for (let offset = 0; offset < 3; offset += 2) {
+      const page = await clerk.organizations.getOrganizationMembershipList({
+        organizationId, limit: 2, offset, orderBy: "first_name",
+      });
+      assert.equal(page.totalCount, 3);
+      names.push(...page.data.map((member) => member.publicUserData.firstName));
+    }
+    assert.deepEqual(names, ["anna", "bert", "cleo"]);
+    const list = async (filter) => {
+      const { data } = await clerk.organizations.getOrganizationMembershipList({ organizationId, ...filter });
+      return data.map((member) => member.publicUserData.userId);
+    };
+    assert.deepEqual(await list({ role: ["org:admin"] }), [anna]);
+    assert.deepEqual(await list({ userId: [bert, "user_nobody"] }), [bert]);
+    assert.deepEqual(await list({ emailAddress: ["cleo@members.example"] }), [cleo]);
+    assert.deepEqual(await list({ query: "ann" }), [anna]);
+    const ofBert = await clerk.users.getOrganizationMembershipList({ userId: bert, limit: 10 });
+    assert.deepEqual([ofBert.data[0].id, ofBert.totalCount], [joined.id, 1]);
+    const all = await clerk.organizations.getInstanceOrganizationMembershipList({ limit: 500 });
+    assert.equal(all.totalCount, 3);
+
+    const promoted = await clerk.organizations.updateOrganizationMembership({
+      organizationId, userId: bert, role: "org:admin",
+    });
+    assert.deepEqual([promoted.id, promoted.role], [joined.id, "org:admin"]);
+    const merged = await clerk.organizations.updateOrganizationMembershipMetadata({
+      organizationId, userId: bert, publicMetadata: { a: null, b: 2 },
+    });
+    assert.deepEqual(merged.publicMetadata, { b: 2 });
+    const removed = await clerk.organizations.deleteOrganizationMembership({ organizationId, userId: bert });
+    assert.deepEqual([removed.id, removed.role], [joined.id, "org:admin"]);
+    const gone = await refusal(clerk.organizations.deleteOrganizationMembership({ organizationId, userId: bert }));
+    assert.deepEqual([gone.status, gone.code], [404, "resource_not_found"]);
+
+    const { jwt } = await control("/tokens", { user_id: anna, organization_id: organizationId });
+    const request = new Request("http://localhost:3000/", { headers: { authorization: `Bearer ${jwt}` } });
+    const publishableKey = `pk_test_${btoa("emulator.clerk.accounts.dev$")}`;
+    const auth = (await clerk.authenticateRequest(request, { jwtKey, publishableKey })).toAuth();
+    assert.deepEqual([auth.userId, auth.orgId, auth.orgSlug, auth.orgRole], [anna, organizationId, "team", "org:admin"]);
+    assert.equal(auth.has({ role: "org:admin" }), true);
+  },
+
   async "a token verifies with the key, and with the key set"() {
     const user = await clerk.users.createUser({ emailAddress: ["token@example.com"] });
     const { jwt } = await control("/tokens", { user_id: user.id, azp: "http://localhost:3000" });
