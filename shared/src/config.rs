@@ -13,9 +13,10 @@ use url::{Host, Url};
 pub const CLERK_API_URL: &str = "https://api.clerk.com";
 
 /// Every variable that is read.
-const VARIABLES: [&str; 15] = [
+const VARIABLES: [&str; 16] = [
     "ADMIN_FRESHNESS_SECONDS",
     "APP_ENV",
+    "AWS_LAMBDA_FUNCTION_NAME",
     "AWS_LAMBDA_LOG_LEVEL",
     "CLERK_API_URL",
     "CLERK_AUTHORIZED_PARTIES",

@@ -24,12 +24,13 @@ use serde_json::Value;
 use tracing::Instrument as _;
 
 use crate::auth::{self, Reason};
-use crate::ids::UserRef;
+use crate::ids::{ClerkOrganizationId, UserRef};
 use crate::telemetry::chain;
-use crate::{Error, Result};
+use crate::telemetry::metrics::{self, Metric};
+use crate::{Error, Result, telemetry};
 
 pub(crate) use gateway::{is_http, is_netlify_schedule};
-pub use input::{BODY_LIMIT, body_within, json, query};
+pub use input::{BODY_LIMIT, body_within, json, no_body, query};
 pub use lambda_http::Error as RuntimeError;
 
 /// What a request may take when nobody says how long it may.
@@ -115,10 +116,20 @@ where
     F: Fn(Request) -> Fut,
     Fut: Future<Output = Result<Response>>,
 {
+    let answer = answer_measured(event, invocation, handler);
+    metrics::scope(telemetry::function(), answer).await
+}
+
+async fn answer_measured<F, Fut>(event: Value, invocation: &Invocation, handler: &F) -> Value
+where
+    F: Fn(Request) -> Fut,
+    Fut: Future<Output = Result<Response>>,
+{
     let (form, request) = gateway::read(event, invocation);
     let response = match request {
         Ok(request) => {
             let id = request.id.clone();
+            metrics::request_id(&id);
             let span = tracing::info_span!(
                 "request",
                 request.id = id,
@@ -135,8 +146,12 @@ where
             .instrument(span)
             .await
         }
-        Err(refused) => refuse(&refused.error, &refused.request_id),
+        Err(refused) => {
+            metrics::request_id(&refused.request_id);
+            refuse(&refused.error, &refused.request_id)
+        }
     };
+    count(response.status());
     form.write(response).await
 }
 
@@ -173,8 +188,17 @@ pub fn token(request: &Request) -> std::result::Result<auth::Token<'_>, auth::Er
 
 /// 200 with a body.
 pub fn ok(body: &impl Serialize) -> Result<Response> {
+    with_status(StatusCode::OK, body)
+}
+
+/// 202 with a body: it is not done yet, and will be.
+pub fn accepted(body: &impl Serialize) -> Result<Response> {
+    with_status(StatusCode::ACCEPTED, body)
+}
+
+fn with_status(status: StatusCode, body: &impl Serialize) -> Result<Response> {
     match serde_json::to_vec(body) {
-        Ok(body) => Ok(respond(StatusCode::OK, body)),
+        Ok(body) => Ok(respond(status, body)),
         Err(error) => Err(Error::Internal(error.into())),
     }
 }
@@ -217,8 +241,9 @@ pub(crate) fn deadline(deadline_ms: u64, margin: Duration, default: Duration) ->
 fn loggable(path: &str) -> String {
     let keep = |segment| match segment {
         "" | "api" | "admin" | "users" | "statistics" | "role-changes" | "webhooks" | "clerk"
-        | ".netlify" | "functions" => segment,
-        id if id.parse::<UserRef>().is_ok() => id,
+        | "sync" | "user" | "full" | "organizations" | "organization" | "members"
+        | "membership" | "status" | ".netlify" | "functions" => segment,
+        id if id.parse::<UserRef>().is_ok() || id.parse::<ClerkOrganizationId>().is_ok() => id,
         _ => "…",
     };
     path.split('/').map(keep).collect::<Vec<_>>().join("/")
@@ -264,6 +289,14 @@ fn log(error: &Error, status: StatusCode, code: &'static str, request_id: &str) 
             clerk.trace_id = trace_id,
             "{error}"
         );
+    }
+}
+
+fn count(status: StatusCode) {
+    if status.is_server_error() {
+        metrics::count(Metric::Failed);
+    } else if status.is_client_error() {
+        metrics::count(Metric::Refused);
     }
 }
 

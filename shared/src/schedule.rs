@@ -7,11 +7,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::http::{self, RuntimeError};
+use crate::telemetry::metrics::{self, Metric};
 use crate::{Error, Result, telemetry};
 
 /// What a run may take when nobody says how long it may.
@@ -38,7 +39,7 @@ where
     let run = Arc::new(run);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let run = Arc::clone(&run);
-        async move { answer_by(event.payload, event.context.deadline, &*run).await }
+        async move { answer_in(event.payload, &event.context, &*run).await }
     }))
     .await
 }
@@ -50,7 +51,25 @@ where
     Fut: Future<Output = Result<T>>,
     T: Serialize,
 {
-    answer_by(event, 0, run).await
+    answer_in(event, &Context::default(), run).await
+}
+
+async fn answer_in<F, Fut, T>(
+    event: Value,
+    context: &Context,
+    run: &F,
+) -> std::result::Result<Value, Failed>
+where
+    F: Fn(Instant) -> Fut,
+    Fut: Future<Output = Result<T>>,
+    T: Serialize,
+{
+    let answer = async {
+        metrics::request_id(&context.request_id);
+        let answer = answer_by(event, context.deadline, run).await;
+        answer.inspect_err(|_| metrics::count(Metric::Failed))
+    };
+    metrics::scope(telemetry::function(), answer).await
 }
 
 async fn answer_by<F, Fut, T>(

@@ -1,5 +1,9 @@
 //! The log: one JSON object a line on stdout, in the form that Lambda filters by level.
 
+pub mod metrics;
+
+use std::sync::OnceLock;
+
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
@@ -12,8 +16,14 @@ use crate::config::Settings;
 const OTHERS: &str = "tokio_postgres=warn,hyper=warn,hyper_util=warn,reqwest=warn,h2=warn,\
                       rustls=warn,lambda_runtime=info,lambda_http=info";
 
+/// The name of the function that this process is, once it is known.
+static FUNCTION: OnceLock<String> = OnceLock::new();
+
 /// Starts the log. Only the first call in a process has an effect.
 pub fn init(settings: &Settings) {
+    if let Some(name) = settings.optional("AWS_LAMBDA_FUNCTION_NAME") {
+        FUNCTION.get_or_init(|| name.to_owned());
+    }
     let lines = fmt::layer()
         .json()
         .flatten_event(true)
@@ -28,6 +38,11 @@ pub fn init(settings: &Settings) {
     {
         tracing::debug!("the log was started before");
     }
+}
+
+/// Which function this is, as Lambda calls it; `unknown` where there is no Lambda.
+pub(crate) fn function() -> &'static str {
+    FUNCTION.get().map_or("unknown", String::as_str)
 }
 
 /// An error and all that caused it, in one line for the log.

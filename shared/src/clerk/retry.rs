@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde::Serialize;
 
 use super::error::{Cause, Error};
+use crate::telemetry::metrics::{self, Metric};
 
 /// However long the time, Clerk is not asked more often than this.
 const MAX_TRIES: u32 = 8;
@@ -79,7 +80,10 @@ pub(super) async fn send<B: Serialize>(
     let mut doubtful = None;
     let mut n_tries = 0;
     loop {
-        let error = match send_once(http, call, budget.remaining()).await {
+        let begun_at = Instant::now();
+        let result = send_once(http, call, budget.remaining()).await;
+        measure(&result, begun_at.elapsed());
+        let error = match result {
             Ok(body) => return Ok(body),
             Err(error) => error,
         };
@@ -103,6 +107,16 @@ pub(super) async fn send<B: Serialize>(
             doubtful = Some(error);
         }
         tokio::time::sleep(pause).await;
+    }
+}
+
+fn measure(result: &Result<Bytes, Error>, took: Duration) {
+    metrics::count(Metric::ClerkApiCalls);
+    metrics::time(Metric::ClerkApiTime, took);
+    match result {
+        Err(Error::RateLimited { .. }) => metrics::count(Metric::ClerkRateLimited),
+        Err(Error::Unavailable(_) | Error::TimedOut(_)) => metrics::count(Metric::ClerkFailures),
+        _ => {}
     }
 }
 

@@ -44,6 +44,18 @@ pub fn json<T: DeserializeOwned>(request: &Request) -> Result<T> {
     }
 }
 
+/// Nothing, which is what a route without fields takes: no body, or an empty object.
+pub fn no_body(request: &Request) -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Nothing {}
+
+    if body_within(request, BODY_LIMIT)?.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    let Nothing {} = json(request)?;
+    Ok(())
+}
+
 /// The parameters of the query; what is unknown, repeated or malformed is named in the refusal.
 pub fn query<T: DeserializeOwned>(request: &Request) -> Result<T> {
     let code = "invalid_query";
