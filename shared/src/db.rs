@@ -8,21 +8,29 @@
 mod connect;
 mod error;
 pub mod inbox;
+pub mod memberships;
 pub mod migrate;
+pub mod organizations;
 pub mod outbox;
+pub mod placeholders;
 pub mod role_changes;
 pub mod roles;
 pub mod users;
+pub mod walks;
 
 use std::ops::AsyncFn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::Mutex;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 
 use crate::config::{Configured, Part, Settings};
 use crate::telemetry::chain;
+use crate::telemetry::metrics::{self, Metric};
 
 pub use connect::Address;
 pub use error::Error;
@@ -47,6 +55,34 @@ pub struct Db {
 struct Cached {
     client: Arc<Client>,
     used_at: Instant,
+}
+
+/// Since when a row is known to be what Clerk has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confirms {
+    /// Clerk was asked just now.
+    Now,
+    /// It was so when the version was made.
+    AsOfVersion,
+}
+
+/// Whether to read what was written in the same transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Postgres's word is enough.
+    No,
+    /// Somebody is told that it is so.
+    ReadBack,
+}
+
+/// What came of a batch of writes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written<R> {
+    /// For each write, whether it was done; if not, the row had changed, or the delivery was known.
+    pub is_done: Vec<bool>,
+    /// The rows as the same transaction read them afterwards, if it was asked to.
+    pub read_back: Vec<R>,
 }
 
 impl Db {
@@ -81,6 +117,20 @@ impl Db {
     }
 
     async fn run_once<T>(
+        &self,
+        work: &impl AsyncFn(&Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, Error> {
+        let begun_at = Instant::now();
+        let result = self.try_once(work).await;
+        metrics::time(Metric::DatabaseTime, begun_at.elapsed());
+        // What is wrong with the values is not wrong with the database.
+        if result.as_ref().is_err_and(|it| !it.is_about_the_data()) {
+            metrics::count(Metric::DatabaseFailures);
+        }
+        result
+    }
+
+    async fn try_once<T>(
         &self,
         work: &impl AsyncFn(&Client) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, Error> {
@@ -131,4 +181,23 @@ async fn is_alive(client: &Client, used_at: Instant) -> bool {
     }
     let trial = tokio::time::timeout(TRIAL_TIMEOUT, client.check_connection()).await;
     matches!(trial, Ok(Ok(())))
+}
+
+/// Reads a column of JSON; an SQL null is a JSON null.
+fn decode<T: DeserializeOwned>(row: &Row, column: &str) -> Result<T, Error> {
+    let value: Option<Value> = row.try_get(column)?;
+    T::deserialize(value.unwrap_or_default()).map_err(Error::unreadable)
+}
+
+/// Which of `n` writes were done, by the places (`n`, from 1) that the statement answered with.
+fn is_done(rows: &[Row], n: usize) -> Result<Vec<bool>, Error> {
+    let mut is_done = vec![false; n];
+    for row in rows {
+        let place: i64 = row.try_get("n")?;
+        let index = usize::try_from(place - 1).map_err(Error::unreadable)?;
+        if let Some(done) = is_done.get_mut(index) {
+            *done = true;
+        }
+    }
+    Ok(is_done)
 }

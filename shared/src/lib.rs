@@ -7,6 +7,7 @@ pub mod clerk;
 pub mod config;
 pub mod db;
 pub mod error;
+pub mod gate;
 pub mod http;
 pub mod ids;
 pub mod schedule;

@@ -3,17 +3,25 @@
 //! The way of a change: something is *seen* in Clerk (an event, an answer, a read), [`merge`]
 //! decides what it does to our row, [`apply`] writes that with all that belongs to it.
 //! The other way: [`push`] sets roles here and owes them to Clerk, [`deliver`] pays.
+//! [`pull`] asks Clerk at somebody's wish, [`load`] for whoever makes a request, [`refetch`] and
+//! [`walk`] about what is flagged.
 
-mod admin;
 mod apply;
 mod deliver;
+mod load;
 mod merge;
+mod pull;
 mod push;
 mod receive;
 mod reconcile;
+mod refetch;
 mod role;
+mod walk;
 
-pub use admin::{Admin, Asking, require_admin};
+pub use load::{
+    ActiveOrganization, Admin, Asking, Loaded, LoadedOrganization, load_caller, require_admin,
+};
+pub use pull::{Members, Pull, Pulled, Source, Unknown};
 pub use push::{RoleResult, RoleSet, set_role, set_roles};
 pub use receive::{Outcome, receive};
 pub use reconcile::{Limits, Report, reconcile};

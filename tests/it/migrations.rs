@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use crate::support::database::Database;
 
 /// Rows for the tables of each migration, so that the next one is proved with something in them.
-const ROWS: [(&str, &str); 5] = [
+const ROWS: [(&str, &str); 7] = [
     (
         "V1__users",
         "insert into users (clerk_id, email, role, clerk_version) values
@@ -43,6 +43,24 @@ const ROWS: [(&str, &str); 5] = [
     (
         "V5__settings",
         "insert into settings (name, value) values ('a', '1'), ('b', 'null')",
+    ),
+    (
+        "V6__organizations",
+        "insert into organizations (clerk_id, name, slug) values
+            ('org_1', 'Acme', 'acme'), ('org_2', 'Acme', null);
+        insert into organizations (clerk_id, is_placeholder, refetch_at)
+            values ('org_3', true, now())",
+    ),
+    (
+        "V7__memberships",
+        "insert into memberships (clerk_id, organization_id, user_id, role, deleted_at)
+            select 'orgmem_' || u.clerk_id, o.id, u.id, 'org:member', now()
+            from users u, organizations o
+            where u.clerk_id is not null and o.clerk_id = 'org_1';
+        insert into memberships (organization_id, user_id, role, is_placeholder)
+            select o.id, u.id, 'org:admin', true
+            from users u, organizations o
+            where u.clerk_id = 'user_1' and o.clerk_id = 'org_1'",
     ),
 ];
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use clerk_emulator::Fault;
 use serde_json::{Value, json};
-use shared::db::Role;
+use shared::db::{Check, Role};
 use shared::db::role_changes::Source;
 use shared::db::roles::{Change, Refusal, Verdict};
 use shared::db::users::{Key, PushChange, Write};
+use shared::gate::Gate;
 use shared::ids::UserId;
 
 use crate::support::TestApp;
@@ -400,7 +401,7 @@ async fn a_renewed_debt_makes_earlier_decisions_void() {
         push: current.push.map(|push| PushChange::Cancel { id: push.id }),
         ..Write::default()
     };
-    let written = db.write_users(&[cancel]).await.unwrap();
+    let (written, _) = db.write_users(&[cancel], Check::No).await.unwrap();
     assert_eq!(written.is_done, [false]);
     assert_eq!(app.count("outbox where completed_at is null").await, 1);
     app.clerk.up();
@@ -442,10 +443,10 @@ async fn two_admins_demoting_each_other_leave_one() {
         let grace = app.admin("grace").await;
         let settings = settings_of(&app.clerk, &app.database.url, &[]);
         let sandboxes = [
-            update_role::App::new(&settings),
-            update_role::App::new(&settings),
+            Gate::from_settings(&settings),
+            Gate::from_settings(&settings),
         ];
-        let demote = async |sandbox: &update_role::App, admin: &str, user: &str| {
+        let demote = async |sandbox: &Gate, admin: &str, user: &str| {
             let call = Call::new("PATCH", &format!("/api/admin/users/{user}"))
                 .token(&app.clerk.session_token(admin))
                 .json(&json!({ "role": "STUDENT" }));

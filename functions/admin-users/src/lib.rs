@@ -5,13 +5,13 @@
 use ::http::Method;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::config::{Configured, Settings};
-use shared::db::role_changes::{self, Source};
 use shared::db::users::{Filter, Order, Place, Shown, UnknownRole};
-use shared::db::{self, Db, Role, inbox};
+use shared::db::{self, Db, Role, inbox, memberships, role_changes};
+use shared::gate::Gate;
 use shared::http::{Request, Response};
-use shared::ids::UserRef;
-use shared::{Error, Result, auth, clerk, config, http, sync};
+use shared::ids::{ClerkOrganizationId, UserRef};
+use shared::{Error, Result, http};
+use uuid::Uuid;
 
 /// How many rows a page has when the caller does not say.
 const DEFAULT_LIMIT: u32 = 50;
@@ -20,23 +20,11 @@ const MAX_LIMIT: u32 = 500;
 /// How much of its history a user is shown with.
 const N_HISTORY: i64 = 20;
 
-/// All that this function may touch.
-#[derive(Debug)]
-pub struct App {
-    /// Knows session tokens.
-    pub auth: Configured<auth::Verifier>,
-    /// Holds the rows.
-    pub db: Configured<Db>,
-    /// Confirms that the caller is still an admin.
-    pub clerk: Configured<clerk::Client>,
-    /// For how long an admin counts as confirmed.
-    pub freshness_seconds: Configured<u32>,
-}
-
 #[derive(Deserialize)]
 struct ListQuery {
     search: Option<String>,
     role: Option<String>,
+    organization: Option<String>,
     sort: Option<Order>,
     cursor: Option<String>,
     limit: Option<u32>,
@@ -67,6 +55,7 @@ struct UserPage {
 #[serde(rename_all = "camelCase")]
 struct OneUser {
     user: Shown,
+    memberships: Vec<memberships::Shown>,
     role_changes: Vec<role_changes::Shown>,
     events: Vec<inbox::Shown>,
 }
@@ -78,27 +67,8 @@ struct RoleChangesPage {
     next_cursor: Option<i64>,
 }
 
-impl App {
-    /// Reads the settings once, at cold start.
-    pub fn new(settings: &Settings) -> Self {
-        let app = Self {
-            auth: auth::Verifier::from_settings(settings),
-            db: Db::from_settings(settings),
-            clerk: clerk::Client::from_settings(settings),
-            freshness_seconds: settings.number("ADMIN_FRESHNESS_SECONDS", 300),
-        };
-        let errors = [
-            app.auth.as_ref().err(),
-            app.db.as_ref().err(),
-            app.clerk.as_ref().err(),
-        ];
-        errors.into_iter().flatten().for_each(config::Error::log);
-        app
-    }
-}
-
 /// Answers one question of an admin.
-pub async fn handle(app: &App, request: Request) -> Result<Response> {
+pub async fn handle(gate: &Gate, request: Request) -> Result<Response> {
     let rest = http::route(&request, "admin-users", "/api/admin")?;
     let allow = match rest.as_slice() {
         ["users"] | ["users", _] => "GET, PATCH",
@@ -108,28 +78,14 @@ pub async fn handle(app: &App, request: Request) -> Result<Response> {
     if request.method != Method::GET {
         return Err(Error::MethodNotAllowed { allow });
     }
-    let db = require_admin(app, &request).await?;
+    gate.admin(&request).await?;
+    let db = gate.db()?;
     match rest.as_slice() {
         ["users"] => list_users(db, &request).await,
         ["users", user_id] => show_user(db, user_id, &request).await,
         ["statistics"] => show_statistics(db, &request).await,
         _ => list_role_changes(db, &request).await,
     }
-}
-
-/// The database, for an admin only.
-async fn require_admin<'a>(app: &'a App, request: &Request) -> Result<&'a Db> {
-    let auth = app.auth.as_ref().map_err(Clone::clone)?;
-    let caller = auth.verify(http::token(request)?).await?;
-    let db = app.db.as_ref().map_err(Clone::clone)?;
-    let freshness = app.freshness_seconds.clone()?;
-    let asking = sync::Asking {
-        source: Source::Api,
-        clerk_id: caller.user_id,
-        request_id: request.id.clone(),
-    };
-    sync::require_admin(&app.clerk, db, asking, freshness, request.deadline).await?;
-    Ok(db)
 }
 
 async fn list_users(db: &Db, request: &Request) -> Result<Response> {
@@ -150,6 +106,11 @@ async fn list_users(db: &Db, request: &Request) -> Result<Response> {
     let filter = Filter {
         search: query.search.filter(|text| !text.is_empty()),
         role,
+        organization: query
+            .organization
+            .as_deref()
+            .map(parse_organization)
+            .transpose()?,
     };
     let page = db.list_users(&filter, order, place.as_ref(), limit).await;
     let page = page.map_err(refuse_values)?;
@@ -174,8 +135,10 @@ async fn show_user(db: &Db, user_id: &str, request: &Request) -> Result<Response
         Some(clerk_id) => db.deliveries_about(clerk_id.as_str(), N_HISTORY).await?,
         None => Vec::new(),
     };
+    let memberships = db.memberships_of_user(user.id).await?;
     http::ok(&OneUser {
         user,
+        memberships,
         role_changes,
         events,
     })
@@ -241,6 +204,16 @@ fn parse_role(text: &str) -> Result<Role> {
     text.parse().map_err(|error: UnknownRole| {
         Error::unprocessable("invalid_role", error.to_string(), "role")
     })
+}
+
+/// An organization is named as a user is: by Clerk's id or by ours.
+fn parse_organization(text: &str) -> Result<String> {
+    let is_id = text.parse::<ClerkOrganizationId>().is_ok() || Uuid::try_parse(text).is_ok();
+    if is_id {
+        return Ok(text.to_owned());
+    }
+    let message = "An organization is named by the UUID of the row or by the Clerk id (org_…).";
+    Err(invalid("organization", message))
 }
 
 fn parse_cursor(text: &str) -> Result<Place> {

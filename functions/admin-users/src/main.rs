@@ -1,13 +1,14 @@
 //! Starts `admin-users`; the work is in `lib.rs`.
 
-use admin_users::{App, handle};
+use admin_users::handle;
 use shared::config::Settings;
+use shared::gate::Gate;
 use shared::{http, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), http::RuntimeError> {
     let settings = Settings::from_env();
     telemetry::init(&settings);
-    let app = App::new(&settings);
-    http::serve(|request| handle(&app, request)).await
+    let gate = Gate::from_settings(&settings);
+    http::serve(|request| handle(&gate, request)).await
 }

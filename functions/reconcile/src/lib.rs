@@ -1,4 +1,4 @@
-//! On a schedule: delivers the outbox, asks Clerk about what is doubtful, erases what is due.
+//! On a schedule: delivers the outbox, asks Clerk about what is flagged, erases what is due.
 
 use std::time::Instant;
 
@@ -45,6 +45,8 @@ pub async fn run(app: &App, deadline: Instant) -> Result<sync::Report> {
         n_put_off = report.n_put_off,
         n_dead = report.n_dead,
         n_refetched = report.n_refetched,
+        n_ended = report.n_ended,
+        n_walked = report.n_walked,
         n_unanswered = report.n_unanswered,
         n_erased = report.n_erased,
         "reconciled"

@@ -2,29 +2,15 @@
 
 use ::http::Method;
 use serde::{Deserialize, Serialize};
-use shared::config::{Configured, Settings};
-use shared::db::role_changes::Source;
+use shared::db::Role;
 use shared::db::users::{ClerkSync, Shown, UnknownRole};
-use shared::db::{Db, Role};
+use shared::gate::Gate;
 use shared::http::{Request, Response};
 use shared::ids::UserRef;
-use shared::{Error, Result, auth, clerk, config, http, sync};
+use shared::{Error, Result, http, sync};
 
 /// The most users whose role is set at once.
 const MAX_USERS: usize = 500;
-
-/// All that this function may touch.
-#[derive(Debug)]
-pub struct App {
-    /// Knows session tokens.
-    pub auth: Configured<auth::Verifier>,
-    /// Holds the roles.
-    pub db: Configured<Db>,
-    /// Is told of the roles.
-    pub clerk: Configured<clerk::Client>,
-    /// For how long an admin counts as confirmed.
-    pub freshness_seconds: Configured<u32>,
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -66,27 +52,8 @@ struct ResultOfOne {
     error: Option<String>,
 }
 
-impl App {
-    /// Reads the settings once, at cold start.
-    pub fn new(settings: &Settings) -> Self {
-        let app = Self {
-            auth: auth::Verifier::from_settings(settings),
-            db: Db::from_settings(settings),
-            clerk: clerk::Client::from_settings(settings),
-            freshness_seconds: settings.number("ADMIN_FRESHNESS_SECONDS", 300),
-        };
-        let errors = [
-            app.auth.as_ref().err(),
-            app.db.as_ref().err(),
-            app.clerk.as_ref().err(),
-        ];
-        errors.into_iter().flatten().for_each(config::Error::log);
-        app
-    }
-}
-
 /// Sets the role of one user, or of many.
-pub async fn handle(app: &App, request: Request) -> Result<Response> {
+pub async fn handle(gate: &Gate, request: Request) -> Result<Response> {
     let rest = http::route(&request, "update-role", "/api/admin/users")?;
     if rest.len() > 1 {
         return Err(Error::NO_SUCH_ROUTE);
@@ -95,37 +62,15 @@ pub async fn handle(app: &App, request: Request) -> Result<Response> {
         let allow = "GET, PATCH";
         return Err(Error::MethodNotAllowed { allow });
     }
-    let admin = require_admin(app, &request).await?;
+    let admin = gate.admin(&request).await?;
     match rest.first() {
-        Some(user_id) => set_one(app, &admin, user_id, &request).await,
-        None => set_many(app, &admin, &request).await,
-    }
-}
-
-async fn require_admin(app: &App, request: &Request) -> Result<sync::Admin> {
-    let auth = app.auth.as_ref().map_err(Clone::clone)?;
-    let caller = auth.verify(http::token(request)?).await?;
-    let db = app.db.as_ref().map_err(Clone::clone)?;
-    let freshness = app.freshness_seconds.clone()?;
-    let asking = sync::Asking {
-        source: source(&caller),
-        clerk_id: caller.user_id,
-        request_id: request.id.clone(),
-    };
-    sync::require_admin(&app.clerk, db, asking, freshness, request.deadline).await
-}
-
-/// Browsers say where they come from (`azp`), programs do not.
-fn source(caller: &auth::Caller) -> Source {
-    if caller.authorized_party.is_some() {
-        Source::AdminPanel
-    } else {
-        Source::Api
+        Some(user_id) => set_one(gate, &admin, user_id, &request).await,
+        None => set_many(gate, &admin, &request).await,
     }
 }
 
 async fn set_one(
-    app: &App,
+    gate: &Gate,
     admin: &sync::Admin,
     user_id: &str,
     request: &Request,
@@ -138,8 +83,7 @@ async fn set_one(
         .as_deref()
         .map(|role| parse_role(role, "expectedRole"))
         .transpose()?;
-    let clerk = app.clerk.as_ref().map_err(Clone::clone)?;
-    let db = app.db.as_ref().map_err(Clone::clone)?;
+    let (clerk, db) = (gate.clerk()?, gate.db()?);
     let set = sync::set_role(clerk, db, admin, &user, role, expected, request.deadline).await?;
     let sync::RoleSet { user, clerk_sync } = set;
     http::ok(&OneSet {
@@ -149,15 +93,14 @@ async fn set_one(
     })
 }
 
-async fn set_many(app: &App, admin: &sync::Admin, request: &Request) -> Result<Response> {
+async fn set_many(gate: &Gate, admin: &sync::Admin, request: &Request) -> Result<Response> {
     let input: Many = http::json(request)?;
     let role = parse_role(&input.role, "role")?;
     if input.user_ids.is_empty() || input.user_ids.len() > MAX_USERS {
         let message = format!("userIds takes 1 to {MAX_USERS} ids.");
         return Err(Error::unprocessable("invalid_body", message, "userIds"));
     }
-    let clerk = app.clerk.as_ref().map_err(Clone::clone)?;
-    let db = app.db.as_ref().map_err(Clone::clone)?;
+    let (clerk, db) = (gate.clerk()?, gate.db()?);
     // An id that cannot be one is refused alone, not with all the others.
     let parsed: Vec<Option<UserRef>> = input.user_ids.iter().map(|id| id.parse().ok()).collect();
     let users: Vec<UserRef> = parsed.iter().flatten().cloned().collect();

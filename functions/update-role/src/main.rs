@@ -1,13 +1,14 @@
 //! Starts `update-role`; the work is in `lib.rs`.
 
 use shared::config::Settings;
+use shared::gate::Gate;
 use shared::{http, telemetry};
-use update_role::{App, handle};
+use update_role::handle;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), http::RuntimeError> {
     let settings = Settings::from_env();
     telemetry::init(&settings);
-    let app = App::new(&settings);
-    http::serve(|request| handle(&app, request)).await
+    let gate = Gate::from_settings(&settings);
+    http::serve(|request| handle(&gate, request)).await
 }

@@ -169,7 +169,7 @@ impl<'a> MembershipPages<'a> {
 
 impl MembershipPage {
     /// Where the page after this one begins, when this one begins at `offset`; `None` after the last.
-    pub fn following(&self, offset: u64) -> Option<u64> {
+    fn following(&self, offset: u64) -> Option<u64> {
         let n_before = offset + PAGE_LEN as u64;
         let is_last = self.memberships.len() < PAGE_LEN || n_before >= self.total_count;
         (!is_last).then_some(n_before)

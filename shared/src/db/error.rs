@@ -55,9 +55,15 @@ impl Error {
             .is_some_and(|code| matches!(code.code().get(..2), Some("22" | "23")))
     }
 
-    /// Another row has the same key.
-    pub fn is_unique_violation(&self) -> bool {
-        self.sql_state() == Some(SqlState::UNIQUE_VIOLATION.code())
+    /// Another row has the same key, or hangs on what was to go: rows that were not there when
+    /// they were looked for.
+    pub fn is_about_other_rows(&self) -> bool {
+        let others = [
+            SqlState::UNIQUE_VIOLATION.code(),
+            SqlState::FOREIGN_KEY_VIOLATION.code(),
+        ];
+        self.sql_state()
+            .is_some_and(|state| others.contains(&state))
     }
 
     /// The five characters by which Postgres names the error.

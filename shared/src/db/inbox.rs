@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::types::{Json, Type};
 
-use super::users::decode;
-use super::{Db, Error};
+use super::{Db, Error, decode};
 use crate::ids::SvixId;
 
 /// What became of a delivery.

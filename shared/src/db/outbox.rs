@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{Json, ToSql, Type};
 use uuid::Uuid;
 
-use super::users::decode;
-use super::{Db, Error, Role};
+use super::{Db, Error, Role, decode};
 use crate::ids::{ClerkUserId, UserId};
 
 /// How long one sandbox may be the only one to deliver an entry.
@@ -139,6 +138,21 @@ impl Db {
             .run(async |client| client.query_typed(statement, &values).await)
             .await?;
         rows.iter().map(|row| decode(row, "owed")).collect()
+    }
+
+    /// How many entries are open, and how old the oldest is.
+    pub async fn outbox_depth(&self) -> Result<(u64, Option<Duration>), Error> {
+        let statement = "
+            select count(*), extract(epoch from now() - min(created_at))::float8
+            from outbox
+            where completed_at is null and dead_at is null";
+        let row = self
+            .run(async |client| client.query_typed_one(statement, &[]).await)
+            .await?;
+        let n_open: i64 = row.try_get(0)?;
+        let age: Option<f64> = row.try_get(1)?;
+        let age = age.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        Ok((u64::try_from(n_open).map_err(Error::unreadable)?, age))
     }
 
     /// Gives back entries that were not tried, or whose newest role is yet to be delivered.

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::users::decode;
-use super::{Db, Error, Role};
+use super::{Db, Error, Role, decode};
 use crate::ids::SvixId;
 
 /// The way by which a role changed.

@@ -5,8 +5,8 @@ use tokio_postgres::{Client, Row as PgRow};
 use uuid::Uuid;
 
 use super::role_changes::Source;
-use super::users::{LOCK_ADMINS, decode};
-use super::{Db, Error, Role, outbox};
+use super::users::LOCK_ADMINS;
+use super::{Db, Error, Role, decode, outbox};
 use crate::ids::{UserId, UserRef};
 
 /// A role for some users, by somebody.

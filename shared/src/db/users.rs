@@ -8,14 +8,16 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio_postgres::types::{Json, Type};
+use tokio_postgres::types::{Json, ToSql, Type};
 use tokio_postgres::{Client, Row as PgRow};
 use uuid::Uuid;
 
-use super::{Db, Error, inbox, outbox};
-use crate::ids::{ClerkUserId, SvixId};
+use super::{
+    Check, Confirms, Db, Error, Written, decode, inbox, is_done, memberships, organizations, outbox,
+};
+use crate::ids::{ClerkOrganizationId, ClerkUserId, SvixId};
 
-pub use list::{ClerkSync, Filter, Order, Page, Place, Shown, State, Statistics};
+pub use list::{Account, ClerkSync, Filter, Order, Page, Pending, Place, Shown, State, Statistics};
 
 /// What a user may do in the application, least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -83,6 +85,11 @@ pub struct Row {
     pub refetch_at: Option<Timestamp>,
     /// How often it was asked in vain.
     pub n_refetches: i32,
+    /// Set while a walk over the user's organizations is owed.
+    pub organizations_refetch_at: Option<Timestamp>,
+    /// When the last such walk ended.
+    #[serde(skip_serializing)]
+    pub organizations_confirmed_at: Option<Timestamp>,
     /// When the row was last known to be what Clerk has.
     #[serde(skip_serializing)]
     pub confirmed_at: Option<Timestamp>,
@@ -116,6 +123,8 @@ pub struct Current {
     pub is_recorded: bool,
     /// The row.
     pub row: Option<Row>,
+    /// A placeholder of the same user, which a row that is adopted takes up (R5).
+    pub placeholder: Option<Uuid>,
     /// The role push that is open for it.
     pub push: Option<outbox::Push>,
 }
@@ -131,6 +140,8 @@ pub struct Write {
     pub confirms: Option<Confirms>,
     /// Whether a change shows, so that `updated_at` moves.
     pub touches: bool,
+    /// The placeholder that it takes up: what hangs on that hangs on this row from now on.
+    pub absorbs: Option<Uuid>,
     /// The audit row.
     pub role_change: Option<super::role_changes::New>,
     /// What becomes of the role push.
@@ -142,14 +153,19 @@ pub struct Write {
     pub loses_admin: bool,
 }
 
-/// Since when the row is known to be what Clerk has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Confirms {
-    /// Clerk was asked just now.
-    Now,
-    /// It was so when the version was made.
-    AsOfVersion,
+/// A caller as the database knows them, and the organization that they act in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallerRows {
+    /// The user.
+    pub user: Option<Row>,
+    /// Whether the user's row was confirmed not long ago.
+    pub is_fresh: bool,
+    /// The organization.
+    pub organization: Option<organizations::Row>,
+    /// The live membership of the one in the other.
+    pub membership: Option<memberships::Row>,
+    /// Whether there was ever one.
+    pub was_member: bool,
 }
 
 /// What becomes of the role push of a user.
@@ -170,15 +186,6 @@ pub enum PushChange {
     },
 }
 
-/// What came of a batch of writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
-    /// For each write, whether it was done; if not, the row had changed, or the delivery was known.
-    pub is_done: Vec<bool>,
-    /// True if a write took the last live admin away (R13).
-    pub no_admin_left: bool,
-}
-
 impl Row {
     /// Whether the user may sign in.
     pub fn is_live(&self) -> bool {
@@ -188,6 +195,14 @@ impl Row {
     /// Whether the user can act as an admin: what R13 counts.
     pub fn is_live_admin(&self) -> bool {
         self.is_live() && self.role == Role::Admin && self.clerk_id.is_some()
+    }
+}
+
+impl Write {
+    /// Whether the user ends, and all of their memberships with them (R6).
+    fn ends(&self) -> bool {
+        let row = self.row.as_ref();
+        row.is_some_and(|row| row.deleted_at.is_some())
     }
 }
 
@@ -203,7 +218,7 @@ impl Db {
         let rows = self
             .run(async |client| {
                 let statement = include_str!("users/read.sql");
-                let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] = [
+                let values: [(&(dyn ToSql + Sync), Type); 3] = [
                     (&svix_ids, Type::TEXT_ARRAY),
                     (&clerk_ids, Type::TEXT_ARRAY),
                     (&emails, Type::TEXT_ARRAY),
@@ -215,53 +230,66 @@ impl Db {
     }
 
     /// Does the writes in one transaction, each whole or not at all; one round trip.
-    pub async fn write_users(&self, writes: &[Write]) -> Result<Written, Error> {
-        let loses_admin = writes.iter().any(|write| write.loses_admin);
-        let (places, no_admin_left) = self
+    /// Read back, if so wished, by the same transaction.
+    ///
+    /// Tells, too, whether the last live admin was taken away (R13).
+    pub async fn write_users(
+        &self,
+        writes: &[Write],
+        check: Check,
+    ) -> Result<(Written<Row>, bool), Error> {
+        let is_plain = |write: &Write| !write.loses_admin && !write.ends();
+        let is_plain = check == Check::No && writes.iter().all(is_plain);
+        let done = self
             .run(async |client| {
-                if loses_admin {
-                    write_counted(client, writes).await
+                if is_plain {
+                    let rows = write(client, writes).await?;
+                    Ok(Done {
+                        rows,
+                        ..Done::default()
+                    })
                 } else {
-                    write(client, writes).await
+                    write_and_more(client, writes).await
                 }
             })
             .await?;
-        let mut is_done = vec![false; writes.len()];
-        for place in places {
-            let index = usize::try_from(place - 1).map_err(Error::unreadable)?;
-            if let Some(done) = is_done.get_mut(index) {
-                *done = true;
-            }
-        }
-        Ok(Written {
-            is_done,
-            no_admin_left,
-        })
+        let written = Written {
+            is_done: is_done(&done.rows, writes.len())?,
+            read_back: done
+                .read_back
+                .iter()
+                .map(|row| decode(row, "row"))
+                .collect::<Result<_, _>>()?,
+        };
+        Ok((written, done.no_admin_left))
     }
 
-    /// The caller's row, and whether it was confirmed within `freshness_seconds`.
+    /// The caller's row, whether it was confirmed within `freshness_seconds`, and the organization
+    /// that they act in, if they do: one round trip.
     pub async fn caller(
         &self,
         clerk_id: &ClerkUserId,
+        organization: Option<&ClerkOrganizationId>,
         freshness_seconds: u32,
-    ) -> Result<Option<(Row, bool)>, Error> {
-        let statement = "
-            select
-                to_jsonb(u) || jsonb_build_object('row_version', u.xmin::text) as row,
-                coalesce(u.confirmed_at > now() - make_interval(secs => $2::bigint), false)
-                    as is_fresh
-            from users u
-            where u.clerk_id = $1";
+    ) -> Result<CallerRows, Error> {
+        let statement = include_str!("users/caller.sql");
+        let organization = organization.map(ClerkOrganizationId::as_str);
         let freshness = i64::from(freshness_seconds);
+        let values: [(&(dyn ToSql + Sync), Type); 3] = [
+            (&clerk_id.as_str(), Type::TEXT),
+            (&organization, Type::TEXT),
+            (&freshness, Type::INT8),
+        ];
         let row = self
-            .run(async |client| {
-                let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-                    [(&clerk_id.as_str(), Type::TEXT), (&freshness, Type::INT8)];
-                client.query_typed_opt(statement, &values).await
-            })
+            .run(async |client| client.query_typed_one(statement, &values).await)
             .await?;
-        row.map(|row| Ok((decode(&row, "row")?, row.try_get("is_fresh")?)))
-            .transpose()
+        Ok(CallerRows {
+            user: decode(&row, "user")?,
+            is_fresh: row.try_get("is_fresh")?,
+            organization: decode(&row, "organization")?,
+            membership: decode(&row, "membership")?,
+            was_member: row.try_get("was_member")?,
+        })
     }
 
     /// Users that Clerk has to be asked about now, the longest waiting first.
@@ -319,7 +347,17 @@ impl Db {
                 update inbox b
                 set payload = null
                 from due
-                where b.object_id = due.clerk_id and b.payload is not null
+                where b.outcome in ('parked', 'dead')
+                    and b.payload is not null
+                    and due.clerk_id in (
+                        b.object_id, b.payload #>> '{data,public_user_data,user_id}'
+                    )
+            ),
+            memberships as (
+                update memberships m
+                set public_metadata = '{}'
+                from due
+                where m.user_id = due.id
             )
             update users u
             set
@@ -338,24 +376,79 @@ impl Db {
     }
 }
 
-async fn write(
-    client: &Client,
-    writes: &[Write],
-) -> Result<(Vec<i64>, bool), tokio_postgres::Error> {
-    let statement = include_str!("users/write.sql");
-    let rows = client
-        .query_typed(statement, &[(&Json(writes), Type::JSONB)])
-        .await?;
-    Ok((places(&rows)?, false))
+/// What the statements of a write answered.
+#[derive(Debug, Default)]
+struct Done {
+    rows: Vec<PgRow>,
+    read_back: Vec<PgRow>,
+    no_admin_left: bool,
 }
 
-/// The same in a transaction in which nobody else takes an admin away,
-/// sent in one go: five statements, one round trip.
-async fn write_counted(
-    client: &Client,
-    writes: &[Write],
-) -> Result<(Vec<i64>, bool), tokio_postgres::Error> {
+async fn write(client: &Client, writes: &[Write]) -> Result<Vec<PgRow>, tokio_postgres::Error> {
     let statement = include_str!("users/write.sql");
+    client
+        .query_typed(statement, &[(&Json(writes), Type::JSONB)])
+        .await
+}
+
+/// The same in a transaction with what has to follow, all sent in one go:
+/// where an admin is taken away, nobody else takes one (R13), and those who are left are counted;
+/// the memberships of users who end do so in a statement of their own, which sees those that
+/// somebody finished writing while this transaction waited for the user (R6);
+/// and at last what was written is read.
+async fn write_and_more(client: &Client, writes: &[Write]) -> Result<Done, tokio_postgres::Error> {
+    let loses_admin = writes.iter().any(|write| write.loses_admin);
+    let ids = |is_meant: fn(&&Write) -> bool| -> Vec<Uuid> {
+        let meant = writes.iter().filter(is_meant);
+        meant
+            .filter_map(|write| write.row.as_ref().map(|row| row.id))
+            .collect()
+    };
+    let (ended, written) = (ids(|write| write.ends()), ids(|_| true));
+    let end = include_str!("memberships/end_of_users.sql");
+    let read = "
+        select to_jsonb(u) || jsonb_build_object('row_version', u.xmin::text) as row
+        from users u
+        where u.id = any($1)";
+    let ended: [(&(dyn ToSql + Sync), Type); 1] = [(&ended, Type::UUID_ARRAY)];
+    let written: [(&(dyn ToSql + Sync), Type); 1] = [(&written, Type::UUID_ARRAY)];
+    let (begun, locked, rows, n_ended, n_admins, read_back, committed) = tokio::join!(
+        biased;
+        client.batch_execute("begin"),
+        only_if(loses_admin, client.query_typed(LOCK_ADMINS, &[])),
+        write(client, writes),
+        client.execute_typed(end, &ended),
+        only_if(loses_admin, count_admins(client, writes)),
+        client.query_typed(read, &written),
+        client.batch_execute("commit"),
+    );
+    begun?;
+    locked?;
+    let rows = rows?;
+    n_ended?;
+    let n_admins = n_admins?;
+    let read_back = read_back?;
+    committed?;
+    Ok(Done {
+        rows,
+        read_back,
+        no_admin_left: n_admins == Some(0),
+    })
+}
+
+async fn only_if<T>(
+    is_wanted: bool,
+    statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<Option<T>, tokio_postgres::Error> {
+    if is_wanted {
+        statement.await.map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+/// How many live admins are left; if none, the deliveries that took the last one say so.
+async fn count_admins(client: &Client, writes: &[Write]) -> Result<i64, tokio_postgres::Error> {
     let count = format!("select count(*) from users u where {LIVE_ADMIN}");
     let svix_ids: Vec<_> = writes
         .iter()
@@ -367,30 +460,15 @@ async fn write_counted(
         set detail = detail || '{{\"noAdminLeft\": true}}'
         where svix_id = any($1) and not exists (select from users u where {LIVE_ADMIN})"
     );
-    let values = [(
-        &Json(writes) as &(dyn tokio_postgres::types::ToSql + Sync),
-        Type::JSONB,
-    )];
-    let explained = [(
-        &svix_ids as &(dyn tokio_postgres::types::ToSql + Sync),
-        Type::TEXT_ARRAY,
-    )];
-    let (begun, locked, rows, counted, noted, committed) = tokio::join!(
+    let explained: [(&(dyn ToSql + Sync), Type); 1] = [(&svix_ids, Type::TEXT_ARRAY)];
+    let (counted, noted) = tokio::join!(
         biased;
-        client.batch_execute("begin"),
-        client.query_typed(LOCK_ADMINS, &[]),
-        client.query_typed(statement, &values),
         client.query_typed_one(&count, &[]),
         client.execute_typed(&explain, &explained),
-        client.batch_execute("commit"),
     );
-    begun?;
-    locked?;
-    let rows = rows?;
-    let n_admins: i64 = counted?.try_get(0)?;
+    let n_admins = counted?.try_get(0)?;
     noted?;
-    committed?;
-    Ok((places(&rows)?, n_admins == 0))
+    Ok(n_admins)
 }
 
 /// One after the other, whoever takes an admin away: until the end of the transaction (R13).
@@ -401,25 +479,13 @@ pub(super) const LIVE_ADMIN: &str = "
     u.role = 'ADMIN' and u.deleted_at is null and not u.banned and not u.deprovisioned
     and u.clerk_id is not null";
 
-fn places(rows: &[PgRow]) -> Result<Vec<i64>, tokio_postgres::Error> {
-    rows.iter().map(|row| row.try_get("n")).collect()
-}
-
 fn current(row: &PgRow) -> Result<Current, Error> {
     Ok(Current {
         is_recorded: row.try_get::<_, Option<String>>("recorded")?.is_some(),
         row: decode(row, "row")?,
+        placeholder: row.try_get("placeholder")?,
         push: decode(row, "push")?,
     })
-}
-
-/// Reads a column of JSON; an SQL null is a JSON null.
-pub(super) fn decode<T: serde::de::DeserializeOwned>(
-    row: &PgRow,
-    column: &str,
-) -> Result<T, Error> {
-    let value: Option<Value> = row.try_get(column)?;
-    T::deserialize(value.unwrap_or_default()).map_err(Error::unreadable)
 }
 
 impl Role {

@@ -1,44 +1,23 @@
 //! Writes what was seen in Clerk: read, merge, write, and again where others were faster.
+//!
+//! One file for each kind of object; what they share is here.
+
+pub(super) mod memberships;
+pub(super) mod organizations;
+pub(super) mod users;
 
 use std::collections::HashSet;
+use std::ops::AsyncFn;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use super::merge::{self, Merged, Origin, Verdict};
-use crate::clerk;
+use super::merge::{Mirror, Origin, Verdict};
 use crate::db::inbox::{self, Entry};
-use crate::db::role_changes::{self, Source};
-use crate::db::users::{Confirms, Current, Key, Row, Write};
-use crate::db::{self, Db};
-use crate::ids::ClerkUserId;
+use crate::db::{self, Confirms, Written};
 
 /// How often a row is read again that others changed before we wrote.
 const N_TRIES: u32 = 8;
-
-/// Something seen in Clerk.
-#[derive(Debug, Clone)]
-pub(super) struct Sighting<'a> {
-    /// Whom it is about.
-    pub(super) clerk_id: &'a ClerkUserId,
-    /// What was seen.
-    pub(super) seen: Seen<'a>,
-    /// The delivery that it comes from.
-    pub(super) delivery: Option<&'a Entry>,
-    /// What to do when Clerk would have to be asked.
-    pub(super) in_doubt: InDoubt,
-}
-
-/// What was seen of a user.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Seen<'a> {
-    /// The whole object.
-    User(&'a clerk::User, Origin),
-    /// Its end.
-    Deleted(Timestamp),
-}
 
 /// What to do with a sighting of the same version as the row and different from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,15 +26,6 @@ pub(super) enum InDoubt {
     Tell,
     /// Flag the row, so that `reconcile` asks.
     Flag,
-}
-
-/// What came of a sighting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Applied {
-    /// What was decided.
-    pub(super) outcome: Outcome,
-    /// The role push was closed by it: nothing is owed any more.
-    pub(super) is_push_closed: bool,
 }
 
 /// What was decided about a sighting.
@@ -71,15 +41,74 @@ pub(super) enum Outcome {
     Doubtful,
 }
 
-/// Applies one sighting: two round trips, one for a duplicate.
-pub(super) async fn apply_one(db: &Db, sighting: Sighting<'_>) -> Result<Applied, db::Error> {
-    let mut applied = apply(db, std::slice::from_ref(&sighting)).await?;
-    applied.pop().ok_or_else(db::Error::contended)
+/// What came of a sighting, and more that is particular to the kind of object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Applied<M> {
+    /// What was decided.
+    pub(super) outcome: Outcome,
+    /// What was written was read back, and is what was meant.
+    pub(super) is_verified: bool,
+    /// What else the caller has to know.
+    pub(super) more: M,
 }
 
-/// Applies sightings, at most one of each user, all together in two round trips.
-pub(super) async fn apply(db: &Db, sightings: &[Sighting<'_>]) -> Result<Vec<Applied>, db::Error> {
-    let mut results: Vec<Option<Applied>> = vec![None; sightings.len()];
+/// What to do about a sighting.
+enum Plan<W, M> {
+    Nothing(Applied<M>),
+    Write { write: Box<W>, applied: Applied<M> },
+}
+
+/// How a plan follows from a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Nothing is written.
+    Nothing(Outcome),
+    /// Only the delivery is written, the row stays as it is.
+    Record(Outcome),
+    /// The row is flagged, and the delivery waits until Clerk was asked.
+    Flag,
+    /// The row is written, with all that belongs to it.
+    Write,
+}
+
+/// A write of at most one row.
+trait Write {
+    type Row: Mirror;
+
+    /// The row as it shall be; none if only a delivery is recorded.
+    fn row(&self) -> Option<&Self::Row>;
+}
+
+impl Step {
+    /// `rule` is the one that gave the verdict; `is_read` if Clerk was asked; `is_echo` if nothing
+    /// has to be written about something that is as it was seen.
+    fn of(
+        verdict: Verdict,
+        rule: &str,
+        in_doubt: InDoubt,
+        is_read: bool,
+        is_echo: bool,
+        has_delivery: bool,
+    ) -> Self {
+        match verdict {
+            Verdict::Doubtful if in_doubt == InDoubt::Tell => Self::Nothing(Outcome::Doubtful),
+            Verdict::Doubtful => Self::Flag,
+            // Clerk answered from a copy that lags behind: it has to be asked again.
+            Verdict::Stale if is_read && rule == "R2" => Self::Flag,
+            Verdict::Stale if has_delivery => Self::Record(Outcome::Stale),
+            Verdict::Stale => Self::Nothing(Outcome::Stale),
+            Verdict::Unchanged if is_echo => Self::Record(Outcome::Applied),
+            Verdict::Applied | Verdict::Unchanged => Self::Write,
+        }
+    }
+}
+
+/// Tries `once` with what is left, until nothing is; it answers `None` where others were faster.
+async fn in_rounds<'s, S, A: Clone>(
+    sightings: &'s [S],
+    once: impl AsyncFn(&[&'s S], bool) -> Result<Vec<Option<A>>, db::Error>,
+) -> Result<Vec<A>, db::Error> {
+    let mut results: Vec<Option<A>> = vec![None; sightings.len()];
     for n_tries in 0..N_TRIES {
         let open: Vec<usize> = open_places(&results);
         if open.is_empty() {
@@ -88,12 +117,10 @@ pub(super) async fn apply(db: &Db, sightings: &[Sighting<'_>]) -> Result<Vec<App
         if n_tries > 0 {
             tokio::time::sleep(Duration::from_millis(fastrand::u64(0..5 << n_tries))).await;
         }
-        let sighted: Vec<&Sighting<'_>> = open.iter().filter_map(|&at| sightings.get(at)).collect();
-        let answers = apply_once(db, &sighted, n_tries > 0).await?;
+        let sighted: Vec<&S> = open.iter().filter_map(|&at| sightings.get(at)).collect();
+        let answers = once(&sighted, n_tries > 0).await?;
         for (place, answer) in open.into_iter().zip(answers) {
-            if let Some(result) = results.get_mut(place) {
-                *result = answer;
-            }
+            put(&mut results, place, answer);
         }
     }
     results
@@ -102,250 +129,117 @@ pub(super) async fn apply(db: &Db, sightings: &[Sighting<'_>]) -> Result<Vec<App
         .ok_or_else(db::Error::contended)
 }
 
-fn open_places(results: &[Option<Applied>]) -> Vec<usize> {
-    let is_open = |(place, result): (usize, &Option<Applied>)| result.is_none().then_some(place);
+fn open_places<A>(results: &[Option<A>]) -> Vec<usize> {
+    let is_open = |(place, result): (usize, &Option<A>)| result.is_none().then_some(place);
     results.iter().enumerate().filter_map(is_open).collect()
 }
 
-/// One read, one write; none for sightings whose row changed between the two.
-async fn apply_once(
-    db: &Db,
-    sightings: &[&Sighting<'_>],
-    is_repeated: bool,
-) -> Result<Vec<Option<Applied>>, db::Error> {
-    let keys: Vec<Key<'_>> = sightings.iter().map(|sighting| sighting.key()).collect();
-    let currents = db.current_users(&keys).await?;
+fn put<A>(results: &mut [Option<A>], place: usize, answer: Option<A>) {
+    if let Some(result) = results.get_mut(place) {
+        *result = answer;
+    }
+}
+
+/// One round: plans for each sighting, and writes all plans together.
+/// Answers `None` where there is no plan yet, and where rows changed since they were read.
+async fn round<S, C, W: Write, M: Clone>(
+    sightings: &[&S],
+    currents: &[C],
+    plan: impl Fn(&S, &C) -> Option<Plan<W, M>>,
+    write: impl AsyncFn(&[W]) -> Result<Written<W::Row>, db::Error>,
+) -> Result<Vec<Option<Applied<M>>>, db::Error> {
     let mut results = vec![None; sightings.len()];
     let mut writes = Vec::new();
-    let mut places = Vec::new();
+    let mut planned = Vec::new();
     let mut rows = HashSet::new();
-    for (place, (sighting, current)) in sightings.iter().zip(&currents).enumerate() {
-        let plan = plan(sighting, current, is_repeated);
-        match plan {
-            Plan::Nothing(outcome) => {
-                let answer = Applied {
-                    outcome,
-                    is_push_closed: current.push.is_none(),
-                };
-                if let Some(result) = results.get_mut(place) {
-                    *result = Some(answer);
-                }
-            }
+    for (place, (sighting, current)) in sightings.iter().zip(currents).enumerate() {
+        match plan(sighting, current) {
+            None => {}
+            Some(Plan::Nothing(applied)) => put(&mut results, place, Some(applied)),
             // Two sightings of one row cannot be written at once: the second waits its turn.
-            Plan::Write { write, .. } if is_taken(&mut rows, &write) => {}
-            Plan::Write { write, applied } => {
+            Some(Plan::Write { write, .. })
+                if write.row().is_some_and(|row| !rows.insert(row.id())) => {}
+            Some(Plan::Write { write, applied }) => {
                 writes.push(*write);
-                places.push((place, applied));
+                planned.push((place, applied));
             }
         }
     }
     if writes.is_empty() {
         return Ok(results);
     }
-    let written = match db.write_users(&writes).await {
-        // Somebody else gave this Clerk id to another row meanwhile.
-        Err(error) if error.is_unique_violation() => return Ok(results),
+    let written = match write(&writes).await {
+        // Somebody else wrote a row with the same key meanwhile.
+        Err(error) if error.is_about_other_rows() => return Ok(results),
         result => result?,
     };
-    for ((place, applied), is_done) in places.into_iter().zip(written.is_done) {
-        if let Some(result) = results.get_mut(place).filter(|_| is_done) {
-            *result = Some(applied);
-        }
-    }
-    if written.no_admin_left {
-        alarm_no_admin_left();
+    let done = planned.into_iter().zip(&writes).zip(written.is_done);
+    for (((place, applied), write), _) in done.filter(|(_, is_done)| *is_done) {
+        let applied = Applied {
+            is_verified: is_verified(write.row(), &written.read_back),
+            ..applied
+        };
+        put(&mut results, place, Some(applied));
     }
     Ok(results)
 }
 
-/// Clerk took the last admin away (R13): mirrored, and somebody has to know.
-pub(super) fn alarm_no_admin_left() {
-    tracing::error!(
-        alarm = "no_admin_left",
-        "the last admin was removed or demoted in Clerk: nobody can administer this application"
-    );
+/// Whether the row was read back as it was meant to be.
+fn is_verified<R: Mirror>(meant: Option<&R>, read_back: &[R]) -> bool {
+    meant.is_some_and(|meant| {
+        let read = read_back.iter().find(|read| read.id() == meant.id());
+        read.is_some_and(|read| meant.shows_the_same(read))
+    })
 }
 
-fn is_taken(rows: &mut HashSet<Uuid>, write: &Write) -> bool {
-    write.row.as_ref().is_some_and(|row| !rows.insert(row.id))
-}
-
-enum Plan {
-    Nothing(Outcome),
-    Write { write: Box<Write>, applied: Applied },
-}
-
-fn plan(sighting: &Sighting<'_>, current: &Current, is_repeated: bool) -> Plan {
-    if current.is_recorded {
-        return Plan::Nothing(Outcome::Duplicate);
-    }
-    let merged = match sighting.seen {
-        // What was read before somebody else wrote is no longer the truth about equal versions.
-        Seen::User(user, Origin::Read) if is_repeated => merge::merge(current, user, Origin::Event),
-        Seen::User(user, origin) => merge::merge(current, user, origin),
-        Seen::Deleted(at) => merge::bury(current, sighting.clerk_id, at),
-    };
-    match merged.verdict {
-        Verdict::Doubtful if sighting.in_doubt == InDoubt::Tell => Plan::Nothing(Outcome::Doubtful),
-        Verdict::Doubtful => flag(sighting, current, merged),
-        // Clerk answered from a copy that lags behind: it has to be asked again.
-        Verdict::Stale if is_read(sighting) && merged.rule == "R2" => {
-            flag(sighting, current, merged)
-        }
-        Verdict::Stale if sighting.delivery.is_none() => Plan::Nothing(Outcome::Stale),
-        Verdict::Stale => record(sighting, current, &merged, Outcome::Stale),
-        // An echo: only that it came is written down.
-        Verdict::Unchanged if is_echo(sighting, &merged) => {
-            record(sighting, current, &merged, Outcome::Applied)
-        }
-        Verdict::Applied | Verdict::Unchanged => write(sighting, current, merged),
+/// What a read showed before somebody else wrote is no longer the truth about equal versions.
+fn origin_of_try(origin: Origin, is_repeated: bool) -> Origin {
+    match origin {
+        Origin::Read if is_repeated => Origin::Event,
+        origin => origin,
     }
 }
 
-fn is_read(sighting: &Sighting<'_>) -> bool {
-    matches!(sighting.seen, Seen::User(_, Origin::Read))
+fn confirms(origin: Origin) -> Confirms {
+    match origin {
+        Origin::Read | Origin::Answer => Confirms::Now,
+        Origin::Event => Confirms::AsOfVersion,
+    }
 }
 
-fn is_echo(sighting: &Sighting<'_>, merged: &Merged) -> bool {
-    sighting.delivery.is_some() && !is_read(sighting) && merged.push.is_none()
-}
-
-/// Only the delivery is written: the row stays as it is.
-fn record(sighting: &Sighting<'_>, current: &Current, merged: &Merged, outcome: Outcome) -> Plan {
-    let recorded = match outcome {
+/// How the inbox calls it when only the delivery is written.
+fn recorded(outcome: Outcome) -> inbox::Outcome {
+    match outcome {
         Outcome::Applied => inbox::Outcome::Applied,
-        _ => inbox::Outcome::Stale,
-    };
-    let write = Write {
-        inbox: entry(sighting, current, merged, recorded),
-        ..Write::default()
-    };
-    let applied = Applied {
+        Outcome::Duplicate | Outcome::Stale | Outcome::Doubtful => inbox::Outcome::Stale,
+    }
+}
+
+/// What a person needs to understand a decision: names of columns and versions, no values.
+struct Detail<'a> {
+    changed: &'a [&'static str],
+    our_version: Option<i64>,
+    clerk_version: Option<i64>,
+    is_read: bool,
+    /// More that is particular to the kind of object.
+    more: Value,
+}
+
+/// The delivery as it is recorded, with what was decided.
+fn entry(entry: &Entry, outcome: inbox::Outcome, rule: &'static str, detail: Detail<'_>) -> Entry {
+    let mut json = json!({
+        "changed": detail.changed,
+        "ourVersion": detail.our_version,
+        "clerkVersion": detail.clerk_version,
+        "readFromClerk": detail.is_read,
+    });
+    if let (Value::Object(json), Value::Object(more)) = (&mut json, detail.more) {
+        json.extend(more);
+    }
+    Entry {
         outcome,
-        is_push_closed: false,
-    };
-    Plan::Write {
-        write: Box::new(write),
-        applied,
-    }
-}
-
-/// The row is flagged, and the delivery waits until Clerk was asked.
-fn flag(sighting: &Sighting<'_>, current: &Current, merged: Merged) -> Plan {
-    let write = Write {
-        inbox: entry(sighting, current, &merged, inbox::Outcome::Parked),
-        row: Some(Row {
-            refetch_at: Some(Timestamp::now()),
-            ..merged.row
-        }),
-        ..Write::default()
-    };
-    let outcome = Outcome::Doubtful;
-    let applied = Applied {
-        outcome,
-        is_push_closed: false,
-    };
-    Plan::Write {
-        write: Box::new(write),
-        applied,
-    }
-}
-
-fn write(sighting: &Sighting<'_>, current: &Current, merged: Merged) -> Plan {
-    let old = current.row.as_ref();
-    let confirms = match sighting.seen {
-        Seen::User(_, Origin::Read | Origin::Answer) => Some(Confirms::Now),
-        Seen::User(_, Origin::Event) => Some(Confirms::AsOfVersion),
-        Seen::Deleted(_) => None,
-    };
-    let is_push_closed = match merged.push {
-        Some(db::users::PushChange::Open) => false,
-        Some(_) => true,
-        None => current.push.is_none(),
-    };
-    let write = Write {
-        inbox: entry(sighting, current, &merged, inbox::Outcome::Applied),
-        confirms,
-        touches: !merged.changed.is_empty(),
-        role_change: role_change(sighting, old, &merged.row),
-        push: merged.push,
-        settles: old.is_some_and(|old| old.refetch_at.is_some()) && merged.row.refetch_at.is_none(),
-        loses_admin: old.is_some_and(Row::is_live_admin) && !merged.row.is_live_admin(),
-        row: Some(merged.row),
-    };
-    let applied = Applied {
-        outcome: Outcome::Applied,
-        is_push_closed,
-    };
-    Plan::Write {
-        write: Box::new(write),
-        applied,
-    }
-}
-
-fn role_change(sighting: &Sighting<'_>, old: Option<&Row>, new: &Row) -> Option<role_changes::New> {
-    let old_role = old.map(|old| old.role);
-    if old_role == Some(new.role) {
-        return None;
-    }
-    let source = if sighting.delivery.is_some() {
-        Source::Webhook
-    } else {
-        Source::Reconcile
-    };
-    Some(role_changes::New {
-        old_role,
-        new_role: new.role,
-        actor: "clerk".to_owned(),
-        source,
-        svix_id: sighting.delivery.map(|entry| entry.svix_id.clone()),
-        request_id: None,
-    })
-}
-
-fn entry(
-    sighting: &Sighting<'_>,
-    current: &Current,
-    merged: &Merged,
-    outcome: inbox::Outcome,
-) -> Option<Entry> {
-    let entry = sighting.delivery?;
-    let detail = detail(sighting, current, merged);
-    Some(Entry {
-        outcome,
-        rule: Some(merged.rule),
-        detail,
+        rule: Some(rule),
+        detail: json,
         ..entry.clone()
-    })
-}
-
-/// What a person needs to understand the decision: names of columns and versions, no values.
-fn detail(sighting: &Sighting<'_>, current: &Current, merged: &Merged) -> Value {
-    let (clerk_version, is_read) = match sighting.seen {
-        Seen::User(user, origin) => (Some(merge::version(user)), origin == Origin::Read),
-        Seen::Deleted(_) => (None, false),
-    };
-    json!({
-        "changed": merged.changed,
-        "ourVersion": current.row.as_ref().map(|row| row.clerk_version),
-        "clerkVersion": clerk_version,
-        "readFromClerk": is_read,
-        "drift": merged.has_unknown_role.then_some("unknown_role"),
-    })
-}
-
-impl Sighting<'_> {
-    fn key(&self) -> Key<'_> {
-        let email = match self.seen {
-            Seen::User(user, _) => user.primary_email(),
-            Seen::Deleted(_) => None,
-        };
-        Key {
-            svix_id: self.delivery.map(|entry| &entry.svix_id),
-            clerk_id: self.clerk_id,
-            verified_email: email
-                .filter(|email| email.is_verified)
-                .map(|email| email.address),
-        }
     }
 }

@@ -13,11 +13,12 @@ use futures_util::stream;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::apply::{self, InDoubt, Seen, Sighting};
+use super::apply::InDoubt;
+use super::apply::users::{self as apply, Seen, Sighting, Walk};
 use super::merge::Origin;
 use crate::clerk::{self, Budget};
 use crate::db::outbox::{Owed, Reason};
-use crate::db::{self, Db, Role};
+use crate::db::{self, Check, Db, Role};
 use crate::ids::UserId;
 use crate::telemetry::chain;
 
@@ -183,15 +184,16 @@ async fn apply_all<'a>(
             seen: Seen::User(user, origin),
             delivery: None,
             in_doubt: InDoubt::Flag,
+            walk: Walk::No,
         })
         .collect();
-    let applied = apply::apply(db, &sightings).await?;
+    let applied = apply::apply(db, &sightings, Check::No).await?;
     let mut still_owed = Vec::new();
     for (&(owed, _), applied) in seen.iter().zip(applied) {
-        if applied.is_push_closed {
-            delivered.done.insert(owed.user_id());
-        } else {
+        if applied.more.push {
             still_owed.push(owed);
+        } else {
+            delivered.done.insert(owed.user_id());
         }
     }
     Ok(still_owed)

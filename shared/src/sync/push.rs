@@ -78,13 +78,13 @@ async fn set(
         expected_role,
         actor: UserId(admin.row.id),
         actor_name: admin.asking.clerk_id.as_str(),
-        source: admin.asking.source,
+        source: admin.asking.way,
         request_id: &admin.asking.request_id,
         lease,
     };
     let verdicts = db.set_roles(&change).await?;
     if verdicts.contains(&Verdict::Refused(Refusal::AdminRequired)) {
-        return Err(super::admin::ADMIN_REQUIRED);
+        return Err(super::load::ADMIN_REQUIRED);
     }
     let owed = verdicts.iter().filter_map(owed).collect();
     let batch = Batch {
@@ -103,6 +103,13 @@ async fn set(
             );
             deliver::Delivered::default()
         });
+    tracing::info!(
+        request.id = admin.asking.request_id,
+        n_users = users.len(),
+        n_delivered = delivered.done.len(),
+        role = %role,
+        "set roles"
+    );
     Ok(verdicts
         .iter()
         .map(|verdict| result(verdict, &delivered))
@@ -137,7 +144,7 @@ fn refused(refusal: Refusal) -> Error {
     let conflict = |code, message| Error::Conflict { code, message };
     match refusal {
         Refusal::NotFound => Error::NO_SUCH_USER,
-        Refusal::AdminRequired => super::admin::ADMIN_REQUIRED,
+        Refusal::AdminRequired => super::load::ADMIN_REQUIRED,
         Refusal::RoleChanged => conflict(
             "role_changed",
             "The role was changed by somebody else meanwhile. Look at it again.",

@@ -1,25 +1,26 @@
-//! One tick of `reconcile`: delivers the outbox, asks Clerk about what is doubtful,
-//! erases what is over its retention.
+//! One tick of `reconcile`: delivers the outbox, asks Clerk about what is doubtful, goes on with
+//! walks, erases what is over its retention.
 
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
-use futures_util::stream;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::apply::{self, InDoubt, Outcome, Seen, Sighting};
-use super::deliver::{self, Batch, N_AT_ONCE};
-use super::merge::Origin;
-use crate::clerk::{self, Budget};
+use super::deliver::{self, Batch};
+use super::refetch::{self, CALL_TIMEOUT, Refetched};
+use super::walk::{self, ListOfUser, Walked};
+use crate::clerk;
 use crate::config::{Configured, Settings};
-use crate::db::{self, Db};
-use crate::telemetry::chain;
+use crate::db::memberships::Flagged;
+use crate::db::{self, Check, Db};
+use crate::telemetry::{chain, metrics};
 
-/// How many rows are worked on at once.
+/// How many entries of the outbox are leased at once.
 const BATCH: i64 = 50;
-/// How long one call to Clerk may take.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many rows Clerk is asked about at once: as many users as one call takes.
+const REFETCH_BATCH: i64 = 100;
+/// How many walks are listed at once.
+const WALK_BATCH: i64 = 20;
 /// How long calls for leased entries may begin: the lease has to outlast the last two of an entry,
 /// and the writing down.
 const DELIVERY_TIME: Duration = Duration::from_secs(15);
@@ -43,10 +44,14 @@ pub struct Report {
     pub n_put_off: usize,
     /// Roles that Clerk refused for good.
     pub n_dead: usize,
-    /// Users that Clerk was asked about.
+    /// Users, organizations and memberships that Clerk was asked about.
     pub n_refetched: usize,
-    /// Users that Clerk gave no answer about.
+    /// Of these, memberships that were over.
+    pub n_ended: u64,
+    /// Users, organizations and memberships that Clerk gave no answer about.
     pub n_unanswered: usize,
+    /// Memberships that walks over organizations and members showed.
+    pub n_walked: u64,
     /// Deleted users whose personal data was erased.
     pub n_erased: u64,
 }
@@ -69,8 +74,10 @@ pub async fn reconcile(
 ) -> Result<Report, db::Error> {
     let mut report = Report::default();
     deliver_outbox(clerk, db, deadline, &mut report).await?;
-    refetch(clerk, db, deadline, &mut report).await?;
+    ask(clerk, db, deadline, &mut report).await?;
     erase(db, limits, deadline, &mut report).await?;
+    let (n_open, oldest_age) = db.outbox_depth().await?;
+    metrics::outbox(n_open, oldest_age);
     Ok(report)
 }
 
@@ -104,55 +111,151 @@ async fn deliver_outbox(
     Ok(())
 }
 
-async fn refetch(
+/// Asks Clerk: first about parents, then for lists, at last about what those did not show.
+/// When Clerk asks us to wait, what is due stays due for the next tick.
+async fn ask(
     clerk: &clerk::Client,
     db: &Db,
     deadline: Instant,
     report: &mut Report,
 ) -> Result<(), db::Error> {
-    while has_time(deadline) {
-        let ids = db.users_to_refetch(BATCH).await?;
-        if ids.is_empty() {
-            return Ok(());
+    let tick = Tick {
+        clerk,
+        db,
+        deadline,
+    };
+    if tick.ask_about_users(report).await?
+        && tick.ask_about_organizations(report).await?
+        && tick.walk_organizations(report).await?
+        && tick.walk_members(report).await?
+    {
+        tick.ask_about_memberships(report).await?;
+    }
+    Ok(())
+}
+
+/// What a tick works with. Its steps tell whether the next one may begin.
+#[derive(Clone, Copy)]
+struct Tick<'a> {
+    clerk: &'a clerk::Client,
+    db: &'a Db,
+    deadline: Instant,
+}
+
+impl Tick<'_> {
+    async fn ask_about_users(self, report: &mut Report) -> Result<bool, db::Error> {
+        while has_time(self.deadline) {
+            let ids = self.db.users_to_refetch(REFETCH_BATCH).await?;
+            if ids.is_empty() {
+                break;
+            }
+            let refetched = refetch::users(self.clerk, self.db, &ids, self.deadline).await?;
+            if report.note(refetched) {
+                return Ok(false);
+            }
         }
-        let reads: Vec<_> = stream::iter(ids)
-            .map(async |id| {
-                let read = clerk.user(&id, Budget::once(CALL_TIMEOUT)).await;
-                (id, read)
-            })
-            .buffer_unordered(N_AT_ONCE)
-            .collect()
-            .await;
-        let mut users = Vec::new();
-        let mut put_off = Vec::new();
-        let mut must_wait = false;
-        for (id, read) in reads {
-            match read {
-                Ok(user) => users.push(user),
-                Err(error) => {
-                    must_wait |= error.retry_after().is_some();
-                    log(&id, &error);
-                    put_off.push(id);
+        Ok(true)
+    }
+
+    async fn ask_about_organizations(self, report: &mut Report) -> Result<bool, db::Error> {
+        while has_time(self.deadline) {
+            let ids = self.db.organizations_to_refetch(REFETCH_BATCH).await?;
+            if ids.is_empty() {
+                break;
+            }
+            let asked = refetch::organizations(self.clerk, self.db, &ids, self.deadline);
+            if report.note(asked.await?) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn walk_organizations(self, report: &mut Report) -> Result<bool, db::Error> {
+        while has_time(self.deadline) {
+            let users = self.db.begin_due_organization_walks(WALK_BATCH).await?;
+            if users.is_empty() {
+                break;
+            }
+            for user in users.iter().take_while(|_| has_time(self.deadline)) {
+                let list = ListOfUser::new(self.clerk, user);
+                let walk = walk::organizations_of_user(
+                    self.clerk,
+                    self.db,
+                    list,
+                    self.deadline,
+                    Check::No,
+                );
+                if report.note_walk(walk.await?, user.as_str()) {
+                    return Ok(false);
                 }
             }
         }
-        let sightings: Vec<_> = users.iter().map(sighting).collect();
-        for (applied, user) in apply::apply(db, &sightings).await?.iter().zip(&users) {
-            if applied.outcome == Outcome::Doubtful {
-                put_off.push(user.id.clone());
-            } else {
-                report.n_refetched += 1;
+        Ok(true)
+    }
+
+    async fn walk_members(self, report: &mut Report) -> Result<bool, db::Error> {
+        while has_time(self.deadline) {
+            let walks = self.db.due_members_walks(WALK_BATCH).await?;
+            if walks.is_empty() {
+                break;
+            }
+            for walk in walks {
+                if !has_time(self.deadline) {
+                    break;
+                }
+                let organization = walk.organization.clone();
+                let walked =
+                    walk::members(self.clerk, self.db, walk, self.deadline, Check::No).await?;
+                if report.note_walk(walked, organization.as_str()) {
+                    return Ok(false);
+                }
             }
         }
-        report.n_unanswered += put_off.len();
-        if !put_off.is_empty() {
-            db.put_off_refetch(&put_off).await?;
-        }
-        if must_wait {
-            return Ok(());
-        }
+        Ok(true)
     }
-    Ok(())
+
+    async fn ask_about_memberships(self, report: &mut Report) -> Result<bool, db::Error> {
+        while has_time(self.deadline) {
+            let limit = REFETCH_BATCH;
+            let refetched =
+                refetch::memberships(self.clerk, self.db, Flagged::Due, limit, self.deadline);
+            let refetched = refetched.await?;
+            if refetched == Refetched::default() {
+                break;
+            }
+            if report.note(refetched) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Report {
+    /// Counts what was asked; true if Clerk asked us to wait.
+    fn note(&mut self, refetched: Refetched) -> bool {
+        self.n_refetched += refetched.n_done;
+        self.n_ended += refetched.n_ended;
+        self.n_unanswered += refetched.n_unanswered;
+        refetched.must_wait
+    }
+
+    /// Counts what was walked over; true if Clerk asked us to wait.
+    fn note_walk(&mut self, walked: Walked, of: &str) -> bool {
+        self.n_walked += walked.n_seen;
+        self.n_ended += walked.n_ended;
+        let Some(error) = walked.error else {
+            return false;
+        };
+        self.n_unanswered += 1;
+        tracing::warn!(
+            error = chain(&error),
+            clerk_id = of,
+            "Clerk gave no answer on a walk over memberships; it goes on later"
+        );
+        error.retry_after().is_some()
+    }
 }
 
 async fn erase(
@@ -175,25 +278,6 @@ async fn erase(
 
 fn has_time(deadline: Instant) -> bool {
     Instant::now() + CALL_TIMEOUT < deadline
-}
-
-fn sighting(user: &clerk::User) -> Sighting<'_> {
-    let seen = Seen::User(user, Origin::Read);
-    Sighting {
-        clerk_id: &user.id,
-        seen,
-        delivery: None,
-        in_doubt: InDoubt::Flag,
-    }
-}
-
-/// A user that Clerk does not know stays flagged: absence is judged by a full comparison only.
-fn log(id: &crate::ids::ClerkUserId, error: &clerk::Error) {
-    tracing::warn!(
-        error = chain(error),
-        user.clerk_id = %id,
-        "Clerk gave no answer about a user; it is asked again later"
-    );
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::{LIVE_ADMIN, Role, Row, decode};
-use crate::db::{Db, Error};
+use super::{LIVE_ADMIN, Role, Row};
+use crate::db::memberships::SHOWN as SHOWN_MEMBERSHIP;
+use crate::db::{Db, Error, decode, memberships, organizations};
 use crate::ids::{ClerkUserId, UserId, UserRef};
 
 /// A user as every route shows them.
@@ -26,9 +27,11 @@ pub struct Shown {
     username: Option<String>,
     image_url: Option<String>,
     role: Role,
-    state: State,
+    /// Whether they may sign in.
+    pub state: State,
     clerk_sync: ClerkSync,
-    is_placeholder: bool,
+    /// Made before the real information came.
+    pub is_placeholder: bool,
     builder_group_id: Option<String>,
     created_at: Timestamp,
     updated_at: Option<Timestamp>,
@@ -71,6 +74,8 @@ pub struct Filter {
     pub search: Option<String>,
     /// Only these.
     pub role: Option<Role>,
+    /// Only the members of this organization, by its Clerk id or ours.
+    pub organization: Option<String>,
 }
 
 /// In which order.
@@ -128,6 +133,36 @@ pub struct Statistics {
     admin_count: i64,
     instructor_count: i64,
     student_count: i64,
+}
+
+/// All that is known of a user.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// The user.
+    pub user: Shown,
+    /// The organizations that they are in, the oldest first.
+    pub organizations: Vec<organizations::Shown>,
+    /// As what they are in these, the oldest membership first.
+    pub memberships: Vec<memberships::Shown>,
+    /// When a walk over their organizations ended last.
+    pub organizations_confirmed_at: Option<Timestamp>,
+    /// What is not yet as it shall be.
+    pub pending: Pending,
+}
+
+/// What is not yet as it shall be with a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Clerk has to be asked about the user.
+    user: bool,
+    /// The role is on its way to Clerk.
+    role: bool,
+    /// A walk over the organizations is owed.
+    organizations: bool,
+    /// So many memberships have to be asked about.
+    memberships: u64,
+    /// So many events wait until Clerk was asked.
+    events: u64,
 }
 
 /// The key of an order in SQL, its type, and whether it descends.
@@ -198,6 +233,67 @@ impl Db {
         row.as_ref().map(shown).transpose()
     }
 
+    /// The live memberships of a user, the oldest first.
+    pub async fn memberships_of_user(&self, id: Uuid) -> Result<Vec<memberships::Shown>, Error> {
+        let statement = format!(
+            "select {SHOWN_MEMBERSHIP} as shown
+            from memberships m
+            join organizations o on o.id = m.organization_id
+            where m.user_id = $1 and m.deleted_at is null
+            order by m.created_at, m.id"
+        );
+        let rows = self
+            .run(async |client| client.query_typed(&statement, &[(&id, Type::UUID)]).await)
+            .await?;
+        rows.iter().map(|row| decode(row, "shown")).collect()
+    }
+
+    /// All that is known of a user: one round trip; deleted users too.
+    pub async fn account(&self, clerk_id: &ClerkUserId) -> Result<Option<Account>, Error> {
+        let statement = format!(
+            "select
+                to_jsonb(u) as row, to_jsonb({CLERK_SYNC}) as clerk_sync,
+                (
+                    select coalesce(jsonb_agg(to_jsonb(o) order by o.created_at, o.id), '[]')
+                    from memberships m
+                    join organizations o on o.id = m.organization_id
+                    where m.user_id = u.id and m.deleted_at is null
+                ) as organizations,
+                (
+                    select coalesce(jsonb_agg({SHOWN_MEMBERSHIP} order by m.created_at, m.id), '[]')
+                    from memberships m
+                    join organizations o on o.id = m.organization_id
+                    where m.user_id = u.id and m.deleted_at is null
+                ) as memberships,
+                jsonb_build_object(
+                    'user', u.refetch_at is not null,
+                    'role', {CLERK_SYNC} = 'pending',
+                    'organizations', u.organizations_refetch_at is not null,
+                    'memberships', (
+                        select count(*)
+                        from memberships m
+                        where m.user_id = u.id and m.refetch_at is not null
+                    ),
+                    'events', (
+                        select count(*)
+                        from inbox b
+                        where b.outcome = 'parked'
+                            and u.clerk_id in (b.object_id, b.detail ->> 'clerkUserId')
+                    )
+                ) as pending
+            from users u
+            where u.clerk_id = $1"
+        );
+        let row = self
+            .run(async |client| {
+                client
+                    .query_typed_opt(&statement, &[(&clerk_id.as_str(), Type::TEXT)])
+                    .await
+            })
+            .await?;
+        row.as_ref().map(account).transpose()
+    }
+
     /// A page of live users after a place, with the count of all that match: one round trip.
     pub async fn list_users(
         &self,
@@ -222,6 +318,17 @@ impl Db {
             and (
                 $2::text is null or u.name ilike $2 or u.email ilike $2 or u.username ilike $2
                 or u.clerk_id = $3 or u.id::text = $3
+            )
+            and (
+                $4::text is null
+                or exists (
+                    select
+                    from memberships m
+                    join organizations o on o.id = m.organization_id
+                    where m.user_id = u.id
+                        and m.deleted_at is null
+                        and (o.clerk_id = $4 or o.id::text = lower($4))
+                )
             )";
         let page = format!(
             "select
@@ -229,9 +336,9 @@ impl Db {
                 ({expression})::text as key
             from users u
             where {matches}
-                and ($4::text is null or ({expression}, u.id) {beyond} ($4::{sql_type}, $5::uuid))
+                and ($5::text is null or ({expression}, u.id) {beyond} ($5::{sql_type}, $6::uuid))
             order by {expression} {direction}, u.id {direction}
-            limit $6"
+            limit $7"
         );
         let count = format!("select count(*) from users u where {matches}");
         let role = filter.role.map(Role::as_str);
@@ -239,18 +346,20 @@ impl Db {
         let (key, id) = after.map(|place| (place.key.as_str(), place.id)).unzip();
         // One more than asked for tells whether there is a next page.
         let one_more = limit + 1;
-        let values: [(&(dyn ToSql + Sync), Type); 6] = [
+        let values: [(&(dyn ToSql + Sync), Type); 7] = [
             (&role, Type::TEXT),
             (&pattern, Type::TEXT),
             (&filter.search, Type::TEXT),
+            (&filter.organization, Type::TEXT),
             (&key, Type::TEXT),
             (&id, Type::UUID),
             (&one_more, Type::INT8),
         ];
-        let counted: [(&(dyn ToSql + Sync), Type); 3] = [
+        let counted: [(&(dyn ToSql + Sync), Type); 4] = [
             (&role, Type::TEXT),
             (&pattern, Type::TEXT),
             (&filter.search, Type::TEXT),
+            (&filter.organization, Type::TEXT),
         ];
         let (rows, total) = self
             .run(async |client| {
@@ -315,6 +424,18 @@ impl Db {
             .await?;
         Ok(row.try_get(0)?)
     }
+}
+
+fn account(row: &tokio_postgres::Row) -> Result<Account, Error> {
+    let user: Row = decode(row, "row")?;
+    let organizations: Vec<organizations::Row> = decode(row, "organizations")?;
+    Ok(Account {
+        organizations_confirmed_at: user.organizations_confirmed_at,
+        user: Shown::new(user, decode(row, "clerk_sync")?),
+        organizations: organizations.into_iter().map(Into::into).collect(),
+        memberships: decode(row, "memberships")?,
+        pending: decode(row, "pending")?,
+    })
 }
 
 fn shown(row: &tokio_postgres::Row) -> Result<Shown, Error> {

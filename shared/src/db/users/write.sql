@@ -9,6 +9,7 @@ with input as materialized (
         t.w -> 'row' ->> 'row_version' as row_version,
         t.w ->> 'confirms' as confirms,
         (t.w ->> 'touches')::boolean as touches,
+        (t.w ->> 'absorbs')::uuid as absorbs,
         nullif(t.w -> 'role_change', 'null') as role_change,
         nullif(t.w -> 'push', 'null') as push,
         (t.w ->> 'settles')::boolean as settles
@@ -27,14 +28,15 @@ created as (
     insert into users (
         id, clerk_id, email, email_verified, first_name, last_name, username, image_url,
         external_id, role, clerk_role, role_owned_by_directory, public_metadata, banned, locked,
-        deprovisioned, is_placeholder, last_sign_in_at, clerk_version, refetch_at, created_at,
-        confirmed_at, deleted_at
+        deprovisioned, is_placeholder, last_sign_in_at, clerk_version, refetch_at,
+        organizations_refetch_at, organizations_walked_since, created_at, confirmed_at, deleted_at
     )
     select
         r.id, r.clerk_id, r.email, r.email_verified, r.first_name, r.last_name, r.username,
         r.image_url, r.external_id, r.role, r.clerk_role, r.role_owned_by_directory,
         r.public_metadata, r.banned, r.locked, r.deprovisioned, r.is_placeholder,
-        r.last_sign_in_at, r.clerk_version, r.refetch_at, r.created_at,
+        r.last_sign_in_at, r.clerk_version, r.refetch_at, r.organizations_refetch_at,
+        case when r.organizations_refetch_at is not null then now() end, r.created_at,
         case i.confirms
             when 'now' then now()
             when 'as_of_version' then least(now(), to_timestamp(r.clerk_version / 1000.0))
@@ -76,6 +78,19 @@ live as materialized (
     join input i using (n)
     where i.inbox is null or i.inbox ->> 'svix_id' in (select t.svix_id from taken t)
 ),
+-- A row that is adopted takes up the placeholder that a membership has made of the same user (R5).
+moved as (
+    update memberships m
+    set user_id = l.id
+    from live l
+    where m.user_id = l.absorbs
+),
+absorbed as (
+    delete from users p
+    using live l
+    where p.id = l.absorbs and p.is_placeholder and p.clerk_version = 0
+    returning p.id
+),
 updated as (
     update users u
     set
@@ -99,6 +114,12 @@ updated as (
         clerk_version = r.clerk_version,
         refetch_at = r.refetch_at,
         n_refetches = r.n_refetches,
+        organizations_refetch_at = r.organizations_refetch_at,
+        organizations_walked_since = case
+            when r.organizations_refetch_at is not null and u.organizations_refetch_at is null
+            then now()
+            else u.organizations_walked_since
+        end,
         confirmed_at = case l.confirms
             when 'now' then now()
             when 'as_of_version' then greatest(
@@ -110,7 +131,10 @@ updated as (
         deleted_at = r.deleted_at
     from live l
     cross join jsonb_populate_record(null::users, l.new) r
-    where l.row_version is not null and u.id = l.id
+    where l.row_version is not null
+        and u.id = l.id
+        -- After the placeholder has given its Clerk id back.
+        and (select count(*) from absorbed) >= 0
 ),
 audited as (
     insert into role_changes (user_id, old_role, new_role, actor, source, svix_id, request_id)

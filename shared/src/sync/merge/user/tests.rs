@@ -35,6 +35,7 @@ fn known(row: Row) -> Current {
             row_version: Some("1".to_owned()),
             ..row
         }),
+        placeholder: None,
         push: None,
     }
 }
@@ -43,6 +44,7 @@ fn nothing() -> Current {
     Current {
         is_recorded: false,
         row: None,
+        placeholder: None,
         push: None,
     }
 }

@@ -1,0 +1,247 @@
+//! Decides what a membership seen in Clerk does to our rows. No I/O.
+//!
+//! Who leaves an organization and joins it again has another membership, with another id (R6).
+//! Clerk holds at most one of a pair, so the one made last is the only one that can live.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    Column, Mirror, Origin, Verdict, by_version, changed, storable, storable_map, timestamp,
+};
+use crate::clerk;
+use crate::db::memberships::{Current, Parent, Row};
+
+/// What a membership seen in Clerk does to our rows.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::sync) struct Merged {
+    /// What was decided.
+    pub(in crate::sync) verdict: Verdict,
+    /// The rule that decided.
+    pub(in crate::sync) rule: &'static str,
+    /// The row as it shall be; none if there is nothing to write.
+    /// In doubt, it is the row that Clerk has to be asked about.
+    pub(in crate::sync) row: Option<Row>,
+    /// The row that it follows, which is over.
+    pub(in crate::sync) ends: Option<Uuid>,
+    /// The columns that change.
+    pub(in crate::sync) changed: Vec<&'static str>,
+}
+
+/// The rows that a membership hangs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sync) struct Parents {
+    /// Of the organization.
+    pub(in crate::sync) organization: Parent,
+    /// Of the member.
+    pub(in crate::sync) user: Parent,
+}
+
+/// Decides what `seen` does to the row (R1, R2, R3, R6).
+pub(in crate::sync) fn merge(
+    current: &Current,
+    parents: Parents,
+    seen: &clerk::OrganizationMembership,
+    origin: Origin,
+) -> Merged {
+    match &current.row {
+        Some(row) if row.deleted_at.is_some() => kept(row, Verdict::Stale, "R3"),
+        Some(row) => merge_known(row, seen, origin),
+        // Who is gone is in nothing, and in what is gone is nobody.
+        None if parents.organization.is_deleted || parents.user.is_deleted => nothing("R6"),
+        None => merge_new(current, parents, seen, origin),
+    }
+}
+
+fn merge_known(row: &Row, seen: &clerk::OrganizationMembership, origin: Origin) -> Merged {
+    let new = mirrored(row, seen);
+    let changed = changed(&COLUMNS, Some(row), &new);
+    match by_version(version(seen), row.clerk_version, origin, changed.is_empty()) {
+        verdict @ (Verdict::Stale | Verdict::Doubtful) => kept(row, verdict, "R2"),
+        // That this one is the same says nothing about the one that is in doubt.
+        Verdict::Unchanged if origin != Origin::Read => kept(row, Verdict::Unchanged, "R2"),
+        verdict => Merged {
+            verdict,
+            rule: "R2",
+            row: Some(new),
+            ends: None,
+            changed,
+        },
+    }
+}
+
+/// One that we have not seen: only the last of its pair lives (R6).
+fn merge_new(
+    current: &Current,
+    parents: Parents,
+    seen: &clerk::OrganizationMembership,
+    origin: Origin,
+) -> Merged {
+    let created_at = created_at(seen);
+    if current.last_created_at > Some(created_at) {
+        return nothing("R6");
+    }
+    let new = mirrored(&empty_row(parents, created_at), seen);
+    let rule = "R6";
+    match &current.rival {
+        None => applied("R1", None, new, None),
+        // A provisional one learns which it is.
+        Some(rival) if rival.clerk_id.is_none() => {
+            applied("R17", Some(rival), mirrored(rival, seen), None)
+        }
+        Some(rival) if rival.created_at < created_at || origin == Origin::Read => {
+            applied(rule, None, new, Some(rival.id))
+        }
+        // Made in the same millisecond: nobody can tell which one came last.
+        Some(rival) => kept(rival, Verdict::Doubtful, rule),
+    }
+}
+
+/// Decides what the end of a membership does to the row (R3): a tombstone, also for one never
+/// seen. It never touches another membership of the same pair (R6).
+pub(in crate::sync) fn bury(
+    current: &Current,
+    parents: Parents,
+    seen: &clerk::OrganizationMembership,
+    at: Timestamp,
+) -> Merged {
+    if let Some(row) = current.row.as_ref().filter(|row| row.deleted_at.is_some()) {
+        return kept(row, Verdict::Unchanged, "R3");
+    }
+    let row = match &current.row {
+        Some(row) => row.clone(),
+        None => mirrored(&empty_row(parents, created_at(seen)), seen),
+    };
+    Merged {
+        verdict: Verdict::Applied,
+        rule: "R3",
+        row: Some(Row {
+            deleted_at: Some(at),
+            // Not `refetch_at`: a rival may be waiting for the answer.
+            ..row
+        }),
+        ends: None,
+        changed: vec!["deleted_at"],
+    }
+}
+
+/// The version of an object: its `updated_at` in ms; none is older than everything.
+pub(in crate::sync) fn version(seen: &clerk::OrganizationMembership) -> i64 {
+    seen.updated_at.unwrap_or_default()
+}
+
+/// When it was made. Where Clerk does not say, its last change stands for it: also that lies before
+/// the making of any that followed it.
+fn created_at(seen: &clerk::OrganizationMembership) -> Timestamp {
+    let ms = seen.created_at.or(seen.updated_at);
+    ms.and_then(timestamp).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn kept(row: &Row, verdict: Verdict, rule: &'static str) -> Merged {
+    Merged {
+        verdict,
+        rule,
+        row: Some(row.clone()),
+        ends: None,
+        changed: Vec::new(),
+    }
+}
+
+fn nothing(rule: &'static str) -> Merged {
+    Merged {
+        verdict: Verdict::Stale,
+        rule,
+        row: None,
+        ends: None,
+        changed: Vec::new(),
+    }
+}
+
+fn applied(rule: &'static str, old: Option<&Row>, new: Row, ends: Option<Uuid>) -> Merged {
+    Merged {
+        verdict: Verdict::Applied,
+        rule,
+        changed: changed(&COLUMNS, old, &new),
+        row: Some(new),
+        ends,
+    }
+}
+
+fn mirrored(row: &Row, seen: &clerk::OrganizationMembership) -> Row {
+    let mut permissions: Vec<String> = seen.permissions.iter().map(|it| storable(it)).collect();
+    // Clerk promises no order.
+    permissions.sort();
+    permissions.dedup();
+    Row {
+        clerk_id: Some(seen.id.clone()),
+        role: role_key(&seen.role),
+        permissions,
+        public_metadata: storable_map(&seen.public_metadata),
+        is_placeholder: false,
+        clerk_version: version(seen),
+        refetch_at: None,
+        n_refetches: 0,
+        created_at: if row.is_placeholder {
+            created_at(seen)
+        } else {
+            row.created_at
+        },
+        ..row.clone()
+    }
+}
+
+/// The key of a role as Clerk's API spells it today: older events and tokens lack the prefix.
+pub(in crate::sync) fn role_key(role: &str) -> String {
+    let role = storable(role.trim());
+    if role.is_empty() || role.contains(':') {
+        return role;
+    }
+    format!("org:{role}")
+}
+
+impl Mirror for Row {
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn shows_the_same(&self, other: &Self) -> bool {
+        self.clerk_version == other.clerk_version
+            && self.deleted_at.is_some() == other.deleted_at.is_some()
+            && changed(&COLUMNS, Some(self), other).is_empty()
+    }
+}
+
+/// The columns that show what Clerk shows.
+const COLUMNS: [Column<Row>; 5] = [
+    ("clerk_id", |row| {
+        row.clerk_id.as_ref().map(ToString::to_string).into()
+    }),
+    ("role", |row| row.role.clone().into()),
+    ("permissions", |row| row.permissions.clone().into()),
+    ("public_metadata", |row| row.public_metadata.clone().into()),
+    ("is_placeholder", |row| row.is_placeholder.into()),
+];
+
+fn empty_row(parents: Parents, created_at: Timestamp) -> Row {
+    Row {
+        id: Uuid::new_v4(),
+        clerk_id: None,
+        organization_id: parents.organization.id,
+        user_id: parents.user.id,
+        role: String::new(),
+        permissions: Vec::new(),
+        public_metadata: serde_json::Map::new(),
+        is_placeholder: false,
+        clerk_version: 0,
+        refetch_at: None,
+        n_refetches: 0,
+        confirmed_at: None,
+        created_at,
+        updated_at: None,
+        deleted_at: None,
+        row_version: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! Decides what a user seen in Clerk does to our row. No I/O.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::super::role;
+use super::{
+    Column, Mirror, Origin, Verdict, by_version, changed, storable, storable_map, text, timestamp,
+};
+use crate::clerk;
+use crate::db::Role;
+use crate::db::users::{Current, PushChange, Row};
+use crate::ids::ClerkUserId;
+
+/// What a user seen in Clerk does to our row.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::sync) struct Merged {
+    /// What was decided.
+    pub(in crate::sync) verdict: Verdict,
+    /// The rule that decided.
+    pub(in crate::sync) rule: &'static str,
+    /// The row as it shall be.
+    pub(in crate::sync) row: Row,
+    /// The columns that change.
+    pub(in crate::sync) changed: Vec<&'static str>,
+    /// What becomes of the role push.
+    pub(in crate::sync) push: Option<PushChange>,
+    /// Whether Clerk's role is none of ours (R8).
+    pub(in crate::sync) has_unknown_role: bool,
+}
+
+/// Decides what `seen` does to the row (R1, R2, R3, R5, R8).
+pub(in crate::sync) fn merge(current: &Current, seen: &clerk::User, origin: Origin) -> Merged {
+    let Some(row) = &current.row else {
+        return mirrored(&new_row(seen), current, seen, "R1");
+    };
+    if row.deleted_at.is_some() {
+        return kept(row, Verdict::Stale, "R3");
+    }
+    if row.clerk_id.is_none() {
+        return mirrored(row, current, seen, "R5");
+    }
+    let merged = mirrored(row, current, seen, "R2");
+    let is_same = is_same_version(&merged);
+    match by_version(version(seen), row.clerk_version, origin, is_same) {
+        verdict @ (Verdict::Stale | Verdict::Doubtful) => kept(row, verdict, "R2"),
+        Verdict::Unchanged if origin != Origin::Read => still_in_doubt(row, settled(merged)),
+        Verdict::Unchanged => settled(merged),
+        Verdict::Applied => merged,
+    }
+}
+
+/// That this one is the same says nothing about the one that is in doubt.
+fn still_in_doubt(row: &Row, merged: Merged) -> Merged {
+    Merged {
+        row: Row {
+            refetch_at: row.refetch_at,
+            n_refetches: row.n_refetches,
+            ..merged.row
+        },
+        ..merged
+    }
+}
+
+/// Decides what the end of a user does to the row (R3): a tombstone, also for one never seen.
+pub(in crate::sync) fn bury(current: &Current, id: &ClerkUserId, at: Timestamp) -> Merged {
+    let row = current.row.clone().unwrap_or_else(|| Row {
+        clerk_id: Some(id.clone()),
+        is_placeholder: true,
+        ..empty_row(at)
+    });
+    if row.deleted_at.is_some() {
+        return kept(&row, Verdict::Unchanged, "R3");
+    }
+    let push = current
+        .push
+        .as_ref()
+        .map(|push| PushChange::Cancel { id: push.id });
+    Merged {
+        verdict: Verdict::Applied,
+        rule: "R3",
+        row: Row {
+            deleted_at: Some(at),
+            refetch_at: None,
+            n_refetches: 0,
+            organizations_refetch_at: None,
+            ..row
+        },
+        changed: vec!["deleted_at"],
+        push,
+        has_unknown_role: false,
+    }
+}
+
+/// A sign-in moves its own time and not the version: it only ever grows, so the later one is true.
+fn is_same_version(merged: &Merged) -> bool {
+    merged
+        .changed
+        .iter()
+        .all(|column| *column == "last_sign_in_at")
+}
+
+fn settled(merged: Merged) -> Merged {
+    let is_same = merged.changed.is_empty();
+    Merged {
+        verdict: if is_same {
+            Verdict::Unchanged
+        } else {
+            Verdict::Applied
+        },
+        ..merged
+    }
+}
+
+/// The version of an object: its `updated_at` in ms; none is older than everything.
+pub(in crate::sync) fn version(seen: &clerk::User) -> i64 {
+    seen.updated_at.unwrap_or_default()
+}
+
+fn kept(row: &Row, verdict: Verdict, rule: &'static str) -> Merged {
+    let row = row.clone();
+    Merged {
+        verdict,
+        rule,
+        row,
+        changed: Vec::new(),
+        push: None,
+        has_unknown_role: false,
+    }
+}
+
+fn mirrored(row: &Row, current: &Current, seen: &clerk::User, rule: &'static str) -> Merged {
+    let known = role::Known {
+        ours: row.role,
+        base: row.clerk_role.as_deref(),
+        push: current.push.as_ref(),
+    };
+    let merged = role::merge(known, seen.role(), version(seen));
+    let email = seen.primary_email();
+    let new = Row {
+        clerk_id: Some(seen.id.clone()),
+        email: email.map(|email| storable(email.address)),
+        email_verified: email.is_some_and(|email| email.is_verified),
+        first_name: text(seen.first_name.as_deref()),
+        last_name: text(seen.last_name.as_deref()),
+        username: text(seen.username.as_deref()),
+        image_url: text(seen.image_url.as_deref()),
+        external_id: text(seen.external_id.as_deref()),
+        role: merged.role,
+        clerk_role: merged.base,
+        role_owned_by_directory: row.role_owned_by_directory && seen.is_managed_by_directory(),
+        public_metadata: storable_map(&seen.public_metadata),
+        banned: seen.banned,
+        locked: seen.locked,
+        deprovisioned: seen.deprovisioned,
+        is_placeholder: false,
+        last_sign_in_at: row
+            .last_sign_in_at
+            .max(seen.last_sign_in_at.and_then(timestamp)),
+        clerk_version: version(seen),
+        refetch_at: None,
+        n_refetches: 0,
+        ..row.clone()
+    };
+    Merged {
+        verdict: Verdict::Applied,
+        rule,
+        changed: changed(&COLUMNS, current.row.as_ref(), &new),
+        row: new,
+        push: merged.push,
+        has_unknown_role: merged.is_unknown,
+    }
+}
+
+impl Mirror for Row {
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn shows_the_same(&self, other: &Self) -> bool {
+        self.clerk_version == other.clerk_version
+            && self.deleted_at.is_some() == other.deleted_at.is_some()
+            && changed(&COLUMNS, Some(self), other).is_empty()
+    }
+}
+
+/// The columns that show what Clerk shows.
+const COLUMNS: [Column<Row>; 17] = [
+    ("clerk_id", |row| {
+        row.clerk_id.as_ref().map(ToString::to_string).into()
+    }),
+    ("email", |row| row.email.clone().into()),
+    ("email_verified", |row| row.email_verified.into()),
+    ("first_name", |row| row.first_name.clone().into()),
+    ("last_name", |row| row.last_name.clone().into()),
+    ("username", |row| row.username.clone().into()),
+    ("image_url", |row| row.image_url.clone().into()),
+    ("external_id", |row| row.external_id.clone().into()),
+    ("role", |row| row.role.as_str().into()),
+    ("clerk_role", |row| row.clerk_role.clone().into()),
+    ("role_owned_by_directory", |row| {
+        row.role_owned_by_directory.into()
+    }),
+    ("public_metadata", |row| {
+        Value::Object(row.public_metadata.clone())
+    }),
+    ("banned", |row| row.banned.into()),
+    ("locked", |row| row.locked.into()),
+    ("deprovisioned", |row| row.deprovisioned.into()),
+    ("is_placeholder", |row| row.is_placeholder.into()),
+    ("last_sign_in_at", |row| {
+        row.last_sign_in_at.map(Timestamp::as_millisecond).into()
+    }),
+];
+
+fn new_row(seen: &clerk::User) -> Row {
+    empty_row(
+        seen.created_at
+            .and_then(timestamp)
+            .unwrap_or_else(Timestamp::now),
+    )
+}
+
+fn empty_row(created_at: Timestamp) -> Row {
+    Row {
+        id: Uuid::new_v4(),
+        clerk_id: None,
+        email: None,
+        email_verified: false,
+        first_name: None,
+        last_name: None,
+        name: None,
+        username: None,
+        image_url: None,
+        external_id: None,
+        role: Role::Student,
+        clerk_role: None,
+        role_owned_by_directory: false,
+        public_metadata: Map::new(),
+        builder_group_id: None,
+        banned: false,
+        locked: false,
+        deprovisioned: false,
+        is_placeholder: false,
+        last_sign_in_at: None,
+        clerk_version: 0,
+        refetch_at: None,
+        n_refetches: 0,
+        organizations_refetch_at: None,
+        organizations_confirmed_at: None,
+        confirmed_at: None,
+        created_at,
+        updated_at: None,
+        deleted_at: None,
+        row_version: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

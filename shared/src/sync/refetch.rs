@@ -1,0 +1,324 @@
+//! Asks Clerk about rows that are flagged: what is doubtful (R2, R6), what is only a placeholder
+//! (R4, R17), and what a walk did not see (R14).
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use uuid::Uuid;
+
+use super::apply::memberships as apply_memberships;
+use super::apply::organizations as apply_organizations;
+use super::apply::users as apply_users;
+use super::apply::{InDoubt, Outcome};
+use super::deliver::N_AT_ONCE;
+use super::merge::Origin;
+use crate::clerk::{self, Budget, IDS_AT_ONCE};
+use crate::db::memberships::{Flagged, ToRefetch};
+use crate::db::{self, Check, Db};
+use crate::ids::{ClerkMembershipId, ClerkOrganizationId, ClerkUserId};
+use crate::telemetry::chain;
+
+/// How long one call to Clerk may take.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What came of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Refetched {
+    /// Rows that are as Clerk has them now.
+    pub(super) n_done: usize,
+    /// Of these, memberships that are over.
+    pub(super) n_ended: u64,
+    /// Rows that Clerk gave no answer about.
+    pub(super) n_unanswered: usize,
+    /// Clerk asked us to wait: nothing else should be sent now.
+    pub(super) must_wait: bool,
+}
+
+impl Refetched {
+    fn note(&mut self, error: &clerk::Error) {
+        self.must_wait |= error.retry_after().is_some();
+    }
+}
+
+/// Asks about these users, at most [`IDS_AT_ONCE`], in one call.
+pub(super) async fn users(
+    clerk: &clerk::Client,
+    db: &Db,
+    ids: &[ClerkUserId],
+    until: Instant,
+) -> Result<Refetched, db::Error> {
+    let mut refetched = Refetched::default();
+    let seen = read_users(clerk, ids, until, &mut refetched).await;
+    let sightings: Vec<_> = seen.iter().map(sighting_of_user).collect();
+    let applied = apply_users::apply(db, &sightings, Check::No).await?;
+    let is_settled = |id: &ClerkUserId| {
+        let mut seen = seen.iter().zip(&applied);
+        seen.any(|(user, applied)| user.id == *id && applied.outcome != Outcome::Doubtful)
+    };
+    let open: Vec<_> = ids.iter().filter(|id| !is_settled(id)).cloned().collect();
+    refetched.n_done = ids.len() - open.len();
+    refetched.n_unanswered = open.len();
+    if !open.is_empty() {
+        db.put_off_refetch(&open).await?;
+    }
+    Ok(refetched)
+}
+
+async fn read_users(
+    clerk: &clerk::Client,
+    ids: &[ClerkUserId],
+    until: Instant,
+    refetched: &mut Refetched,
+) -> Vec<clerk::User> {
+    let seen = match clerk.users_by_id(ids, budget(until)).await {
+        Ok(seen) => seen,
+        // One that cannot be read shall not keep the others from being read.
+        Err(clerk::Error::Unreadable(_)) if ids.len() > 1 => {
+            return read_users_one_by_one(clerk, ids, until, refetched).await;
+        }
+        Err(error) => {
+            refetched.note(&error);
+            tracing::warn!(
+                error = chain(&error),
+                n_users = ids.len(),
+                "Clerk gave no answer about users; it is asked again later"
+            );
+            return Vec::new();
+        }
+    };
+    // A user that Clerk does not know stays flagged: absence is judged by a full comparison only.
+    for id in ids {
+        if !seen.iter().any(|user| user.id == *id) {
+            tracing::warn!(user.clerk_id = %id, "Clerk does not know a user; it is asked again later");
+        }
+    }
+    seen
+}
+
+async fn read_users_one_by_one(
+    clerk: &clerk::Client,
+    ids: &[ClerkUserId],
+    until: Instant,
+    refetched: &mut Refetched,
+) -> Vec<clerk::User> {
+    let reads: Vec<_> = stream::iter(ids)
+        .map(async |id| (id, clerk.user(id, budget(until)).await))
+        .buffer_unordered(N_AT_ONCE)
+        .collect()
+        .await;
+    let mut seen = Vec::new();
+    for (id, read) in reads {
+        match read {
+            Ok(user) => seen.push(user),
+            Err(error) => {
+                refetched.note(&error);
+                tracing::warn!(
+                    error = chain(&error),
+                    user.clerk_id = %id,
+                    "Clerk gave no answer about a user; it is asked again later"
+                );
+            }
+        }
+    }
+    seen
+}
+
+/// Asks about these organizations.
+pub(super) async fn organizations(
+    clerk: &clerk::Client,
+    db: &Db,
+    ids: &[ClerkOrganizationId],
+    until: Instant,
+) -> Result<Refetched, db::Error> {
+    let reads: Vec<_> = stream::iter(ids)
+        .map(async |id| (id, clerk.organization(id, budget(until)).await))
+        .buffer_unordered(N_AT_ONCE)
+        .collect()
+        .await;
+    let mut refetched = Refetched::default();
+    let mut seen = Vec::new();
+    let mut open = Vec::new();
+    for (id, read) in reads {
+        match read {
+            Ok(organization) => seen.push(organization),
+            Err(error) => {
+                refetched.note(&error);
+                tracing::warn!(
+                    error = chain(&error),
+                    organization.clerk_id = %id,
+                    "Clerk gave no answer about an organization; it is asked again later"
+                );
+                open.push(id.clone());
+            }
+        }
+    }
+    let sightings: Vec<_> = seen.iter().map(sighting_of_organization).collect();
+    let applied = apply_organizations::apply(db, &sightings, Check::No).await?;
+    for (organization, applied) in seen.iter().zip(applied) {
+        if applied.outcome == Outcome::Doubtful {
+            open.push(organization.id.clone());
+        }
+    }
+    refetched.n_done = ids.len() - open.len();
+    refetched.n_unanswered = open.len();
+    if !open.is_empty() {
+        db.put_off_organizations(&open).await?;
+    }
+    Ok(refetched)
+}
+
+/// Asks about memberships that are flagged, at most `limit`, by their pairs.
+/// One of which Clerk knows nothing was over before it was asked, and ends here.
+pub(super) async fn memberships(
+    clerk: &clerk::Client,
+    db: &Db,
+    flagged: Flagged<'_>,
+    limit: i64,
+    until: Instant,
+) -> Result<Refetched, db::Error> {
+    let flagged = db.memberships_to_refetch(flagged, limit).await?;
+    let mut refetched = Refetched::default();
+    if flagged.is_empty() {
+        return Ok(refetched);
+    }
+    let must_wait = Cell::new(false);
+    let asked: Vec<_> = stream::iter(in_calls(&flagged))
+        .map(|some| ask(clerk, some, until, &must_wait))
+        .buffer_unordered(N_AT_ONCE)
+        .collect()
+        .await;
+    refetched.must_wait = must_wait.get();
+    let mut seen = Vec::new();
+    let mut gone = Vec::new();
+    let mut open: Vec<Uuid> = Vec::new();
+    for (some, answer) in asked {
+        let Some(answer) = answer else {
+            open.extend(some.iter().map(|row| row.id));
+            continue;
+        };
+        gone.extend(some.iter().filter(|row| !answer.contains_key(&row.user)));
+        seen.extend(answer.into_values());
+    }
+    let sightings: Vec<_> = seen.iter().filter_map(sighting_of_membership).collect();
+    let applied = apply_memberships::apply(db, &sightings, Check::No).await?;
+    let doubtful: Vec<&ClerkMembershipId> = sightings
+        .iter()
+        .zip(&applied)
+        .filter(|(_, applied)| applied.outcome == Outcome::Doubtful)
+        .map(|(sighting, _)| &sighting.membership.id)
+        .collect();
+    let is_doubtful = |row: &&ToRefetch| {
+        row.clerk_id
+            .as_ref()
+            .is_some_and(|id| doubtful.contains(&id))
+    };
+    open.extend(flagged.iter().filter(is_doubtful).map(|row| row.id));
+    if !gone.is_empty() {
+        refetched.n_ended = db.end_memberships(&gone).await?;
+    }
+    if !open.is_empty() {
+        db.put_off_memberships(&open).await?;
+    }
+    refetched.n_done = flagged.len() - open.len();
+    refetched.n_unanswered = open.len();
+    Ok(refetched)
+}
+
+/// Memberships of one organization together, as many as go into one call.
+fn in_calls(flagged: &[ToRefetch]) -> Vec<&[ToRefetch]> {
+    flagged
+        .chunk_by(|one, other| one.organization == other.organization)
+        .flat_map(|of_one| of_one.chunks(IDS_AT_ONCE))
+        .collect()
+}
+
+/// What Clerk says of these pairs, by user; none if it says nothing.
+async fn ask<'a>(
+    clerk: &clerk::Client,
+    some: &'a [ToRefetch],
+    until: Instant,
+    must_wait: &Cell<bool>,
+) -> (
+    &'a [ToRefetch],
+    Option<HashMap<ClerkUserId, clerk::OrganizationMembership>>,
+) {
+    let Some(first) = some.first() else {
+        return (some, None);
+    };
+    if must_wait.get() {
+        return (some, None);
+    }
+    let users: Vec<_> = some.iter().map(|row| row.user.clone()).collect();
+    match clerk
+        .members_by_id(&first.organization, &users, budget(until))
+        .await
+    {
+        Ok(memberships) => (some, Some(by_user(memberships))),
+        // Nobody is in what is not there.
+        Err(clerk::Error::NotFound { .. }) => (some, Some(HashMap::new())),
+        Err(error) => {
+            must_wait.set(must_wait.get() || error.retry_after().is_some());
+            tracing::warn!(
+                error = chain(&error),
+                organization.clerk_id = %first.organization,
+                n_memberships = some.len(),
+                "Clerk gave no answer about memberships; it is asked again later"
+            );
+            (some, None)
+        }
+    }
+}
+
+fn by_user(
+    memberships: Vec<clerk::OrganizationMembership>,
+) -> HashMap<ClerkUserId, clerk::OrganizationMembership> {
+    memberships
+        .into_iter()
+        .filter_map(|membership| {
+            let user = membership.public_user_data.as_ref()?.user_id.clone();
+            Some((user, membership))
+        })
+        .collect()
+}
+
+pub(super) fn sighting_of_user(user: &clerk::User) -> apply_users::Sighting<'_> {
+    apply_users::Sighting {
+        clerk_id: &user.id,
+        seen: apply_users::Seen::User(user, Origin::Read),
+        delivery: None,
+        in_doubt: InDoubt::Flag,
+        walk: apply_users::Walk::No,
+    }
+}
+
+pub(super) fn sighting_of_organization(
+    organization: &clerk::Organization,
+) -> apply_organizations::Sighting<'_> {
+    apply_organizations::Sighting {
+        clerk_id: &organization.id,
+        seen: apply_organizations::Seen::Organization(organization, Origin::Read),
+        delivery: None,
+        in_doubt: InDoubt::Flag,
+        owes_walk: false,
+    }
+}
+
+/// None if the membership does not say whose it is.
+pub(super) fn sighting_of_membership(
+    membership: &clerk::OrganizationMembership,
+) -> Option<apply_memberships::Sighting<'_>> {
+    Some(apply_memberships::Sighting {
+        membership,
+        user: membership.public_user_data.as_ref()?,
+        seen: apply_memberships::Seen::Live(Origin::Read),
+        delivery: None,
+        in_doubt: InDoubt::Flag,
+    })
+}
+
+fn budget(until: Instant) -> Budget {
+    Budget::once(CALL_TIMEOUT.min(until.saturating_duration_since(Instant::now())))
+}

@@ -1,0 +1,270 @@
+//! Walks over Clerk's lists of memberships: of a user, or of an organization.
+//!
+//! What the list shows is written page by page. What lives here and was not shown is flagged and
+//! asked about alone: a list that changes under the walk is no proof of absence (R14).
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::apply::Outcome;
+use super::apply::memberships as apply_memberships;
+use super::apply::organizations as apply_organizations;
+use super::refetch::{self, sighting_of_membership, sighting_of_organization};
+use crate::clerk::{
+    self, Budget, MembershipList, MembershipPage, MembershipPages, OrganizationMembership,
+    PublicUserData,
+};
+use crate::db::memberships::Flagged;
+use crate::db::walks::MembersWalk;
+use crate::db::{self, Check, Db};
+use crate::ids::ClerkUserId;
+
+/// What a page takes, from asking to writing: none begins later than so long before the end.
+const PAGE_TIME: Duration = Duration::from_secs(1);
+/// How many that a walk did not see are asked about at its end; `reconcile` asks about the rest.
+const MAX_UNSEEN: i64 = 1_000;
+
+/// What came of a walk.
+#[derive(Debug, Default)]
+pub(super) struct Walked {
+    /// How many memberships the list showed, in this part of the walk.
+    pub(super) n_seen: u64,
+    /// How many the list holds, as Clerk counts.
+    pub(super) total: u64,
+    /// How many lived here and are over.
+    pub(super) n_ended: u64,
+    /// Whether the whole list was seen, and all that it does not show was asked about.
+    pub(super) is_complete: bool,
+    /// Whether all that was written was read back as it was shown.
+    pub(super) is_verified: bool,
+    /// Why it ended early; none if there was no more time.
+    pub(super) error: Option<clerk::Error>,
+}
+
+/// Clerk's list of a user's memberships; its first page may be read while something else is.
+#[derive(Debug)]
+pub(super) struct ListOfUser<'a> {
+    user: &'a ClerkUserId,
+    pages: MembershipPages<'a>,
+    first: Option<Result<Option<MembershipPage>, clerk::Error>>,
+}
+
+impl<'a> ListOfUser<'a> {
+    pub(super) fn new(clerk: &'a clerk::Client, user: &'a ClerkUserId) -> Self {
+        Self {
+            user,
+            pages: clerk.all_memberships(MembershipList::OfUser(user.clone()), 0),
+            first: None,
+        }
+    }
+
+    /// Reads the first page; what comes of it is told when the walk asks.
+    pub(super) async fn read_first(&mut self, budget: Budget) {
+        self.first = Some(self.pages.next_page(budget).await);
+    }
+
+    async fn next_page(&mut self, until: Instant) -> Result<Option<MembershipPage>, clerk::Error> {
+        match self.first.take() {
+            Some(first) => first,
+            None => self.pages.next_page(Budget::until(until)).await,
+        }
+    }
+
+    fn has_time(&self, until: Instant) -> bool {
+        self.first.is_some() || has_time(until)
+    }
+}
+
+/// Walks over the organizations of a user, whose debt is written already
+/// ([`super::apply::users::Walk`]).
+///
+/// What goes wrong with Clerk is in the answer, and the walk put off.
+pub(super) async fn organizations_of_user(
+    clerk: &clerk::Client,
+    db: &Db,
+    mut list: ListOfUser<'_>,
+    until: Instant,
+    check: Check,
+) -> Result<Walked, db::Error> {
+    let user = list.user;
+    let mut walked = Walked {
+        is_verified: true,
+        ..Walked::default()
+    };
+    loop {
+        if !list.has_time(until) {
+            return put_off(db, user, walked).await;
+        }
+        let page = match list.next_page(until).await {
+            Ok(Some(page)) => page,
+            Ok(None) => break,
+            Err(error) => {
+                walked.error = Some(error);
+                return put_off(db, user, walked).await;
+            }
+        };
+        walked.note(&page);
+        let memberships = with_user(page.memberships, user);
+        walked.is_verified &= see(db, &memberships, check).await?;
+    }
+    let n_unseen = db.end_organization_walk(user).await?;
+    ask_about_unseen(clerk, db, Flagged::OfUser(user), n_unseen, until, walked).await
+}
+
+/// Walks over the members of an organization, from where the walk is.
+///
+/// What goes wrong with Clerk is in the answer, and the walk goes on at a later tick.
+pub(super) async fn members(
+    clerk: &clerk::Client,
+    db: &Db,
+    mut walk: MembersWalk,
+    until: Instant,
+    check: Check,
+) -> Result<Walked, db::Error> {
+    let list = MembershipList::OfOrganization(walk.organization.clone());
+    let mut pages = clerk.all_memberships(list, walk.offset);
+    let mut walked = Walked {
+        is_verified: true,
+        ..Walked::default()
+    };
+    while let Some(offset) = pages.position() {
+        walk.offset = offset;
+        if !has_time(until) {
+            db.stop_members_walk(&walk, false).await?;
+            return Ok(walked);
+        }
+        let page = match pages.next_page(Budget::until(until)).await {
+            Ok(Some(page)) => page,
+            Ok(None) => break,
+            Err(error) => {
+                db.stop_members_walk(&walk, true).await?;
+                walked.error = Some(error);
+                return Ok(walked);
+            }
+        };
+        walked.note(&page);
+        if offset == 0 {
+            let first = page.memberships.get(..1).unwrap_or_default();
+            walked.is_verified &= see_organizations(db, first, check).await?;
+        }
+        walked.is_verified &= see_memberships(db, &page.memberships, check).await?;
+    }
+    let n_unseen = db.end_members_walk(&walk.organization).await?;
+    let flagged = Flagged::OfOrganization(&walk.organization);
+    ask_about_unseen(clerk, db, flagged, n_unseen, until, walked).await
+}
+
+impl Walked {
+    fn note(&mut self, page: &MembershipPage) {
+        self.n_seen += page.memberships.len() as u64;
+        self.total = page.total_count;
+    }
+}
+
+async fn put_off(db: &Db, user: &ClerkUserId, walked: Walked) -> Result<Walked, db::Error> {
+    db.put_off_organization_walks(std::slice::from_ref(user))
+        .await?;
+    Ok(walked)
+}
+
+/// The end of a walk: what it did not see is flagged by now.
+async fn ask_about_unseen(
+    clerk: &clerk::Client,
+    db: &Db,
+    flagged: Flagged<'_>,
+    n_unseen: u64,
+    until: Instant,
+    mut walked: Walked,
+) -> Result<Walked, db::Error> {
+    if n_unseen == 0 {
+        walked.is_complete = true;
+        return Ok(walked);
+    }
+    if !has_time(until) {
+        return Ok(walked);
+    }
+    let refetched = refetch::memberships(clerk, db, flagged, MAX_UNSEEN, until).await?;
+    walked.n_ended = refetched.n_ended;
+    walked.is_complete = refetched.n_unanswered == 0 && n_unseen <= refetched.n_done as u64;
+    Ok(walked)
+}
+
+/// Writes the organizations of these memberships; true if all are verified.
+///
+/// One whose version is not shown is not shown in full: it stays for a placeholder.
+async fn see_organizations(
+    db: &Db,
+    memberships: &[OrganizationMembership],
+    check: Check,
+) -> Result<bool, db::Error> {
+    let organizations: HashMap<_, _> = memberships
+        .iter()
+        .map(|membership| &membership.organization)
+        .filter(|organization| organization.updated_at.is_some())
+        .map(|organization| (&organization.id, organization))
+        .collect();
+    let sightings: Vec<_> = organizations
+        .into_values()
+        .map(sighting_of_organization)
+        .collect();
+    if sightings.is_empty() {
+        return Ok(true);
+    }
+    let applied = apply_organizations::apply(db, &sightings, check).await?;
+    Ok(applied.iter().all(|applied| applied.is_verified))
+}
+
+/// Writes these memberships; true if all are verified.
+async fn see_memberships(
+    db: &Db,
+    memberships: &[OrganizationMembership],
+    check: Check,
+) -> Result<bool, db::Error> {
+    let sightings: Vec<_> = memberships
+        .iter()
+        .filter_map(sighting_of_membership)
+        .collect();
+    if sightings.is_empty() {
+        return Ok(true);
+    }
+    let applied = apply_memberships::apply(db, &sightings, check).await?;
+    let is_verified = |applied: &apply_memberships::Applied| {
+        applied.is_verified && applied.outcome == Outcome::Applied
+    };
+    Ok(sightings.len() == memberships.len() && applied.iter().all(is_verified))
+}
+
+/// Writes memberships that Clerk showed, with their organizations; true if all are verified.
+pub(super) async fn see(
+    db: &Db,
+    memberships: &[OrganizationMembership],
+    check: Check,
+) -> Result<bool, db::Error> {
+    let are_organizations_verified = see_organizations(db, memberships, check).await?;
+    Ok(see_memberships(db, memberships, check).await? && are_organizations_verified)
+}
+
+/// In the list of a user, nobody has to say whose memberships these are.
+fn with_user(
+    memberships: Vec<OrganizationMembership>,
+    user: &ClerkUserId,
+) -> Vec<OrganizationMembership> {
+    let owned = |membership: OrganizationMembership| OrganizationMembership {
+        public_user_data: membership.public_user_data.or_else(|| {
+            Some(PublicUserData {
+                user_id: user.clone(),
+                first_name: None,
+                last_name: None,
+                image_url: None,
+                identifier: None,
+                username: None,
+            })
+        }),
+        ..membership
+    };
+    memberships.into_iter().map(owned).collect()
+}
+
+fn has_time(until: Instant) -> bool {
+    Instant::now() + PAGE_TIME < until
+}
