@@ -5,11 +5,21 @@ use std::time::{Duration, Instant};
 use clerk_emulator::{Emulator, Message, Options};
 use serde_json::{Value, json};
 use shared::config::Settings;
+use shared::gate::Gate;
 use shared::{http, telemetry};
 use tokio_postgres::Client;
 
 use super::database::Database;
 use super::gateway::{Answer, Call};
+
+/// What `reconcile` has to ask Clerk about.
+const FLAGS: [(&str, &str); 5] = [
+    ("users", "refetch_at"),
+    ("users", "organizations_refetch_at"),
+    ("organizations", "refetch_at"),
+    ("organizations", "members_refetch_at"),
+    ("memberships", "refetch_at"),
+];
 
 /// Everything that a test needs, and nothing that another test can see.
 pub(crate) struct TestApp {
@@ -17,8 +27,9 @@ pub(crate) struct TestApp {
     pub(crate) database: Database,
     pub(crate) sql: Client,
     pub(crate) webhook: clerk_webhook::App,
-    pub(crate) update_role: update_role::App,
-    pub(crate) admin_users: admin_users::App,
+    pub(crate) update_role: Gate,
+    pub(crate) admin_users: Gate,
+    pub(crate) sync_user: Gate,
     pub(crate) reconcile: reconcile::App,
 }
 
@@ -53,8 +64,9 @@ impl TestApp {
             sql: database.connect().await,
             database,
             webhook: clerk_webhook::App::new(&settings),
-            update_role: update_role::App::new(&settings),
-            admin_users: admin_users::App::new(&settings),
+            update_role: Gate::from_settings(&settings),
+            admin_users: Gate::from_settings(&settings),
+            sync_user: Gate::from_settings(&settings),
             reconcile: reconcile::App::new(&settings),
             clerk,
         }
@@ -125,6 +137,19 @@ impl TestApp {
         Answer::read(&http::answer(call.event(), &handler).await)
     }
 
+    pub(crate) async fn call_sync_user(&self, call: &Call) -> Answer {
+        let handler = |request| sync_user::handle(&self.sync_user, request);
+        Answer::read(&http::answer(call.event(), &handler).await)
+    }
+
+    /// Somebody asks for something to be pulled from Clerk.
+    pub(crate) async fn sync(&self, user: &str, path: &str) -> Answer {
+        let token = self.clerk.session_token(user);
+        let path = format!("/api/sync/{path}");
+        self.call_sync_user(&Call::new("POST", &path).token(&token))
+            .await
+    }
+
     /// An admin sets a role.
     pub(crate) async fn set_role(&self, admin: &str, user: &str, body: Value) -> Answer {
         let call = Call::new("PATCH", &format!("/api/admin/users/{user}"))
@@ -155,8 +180,11 @@ impl TestApp {
             where completed_at is null and dead_at is null",
         )
         .await;
-        self.execute("update users set refetch_at = now() where refetch_at is not null")
-            .await;
+        for (table, column) in FLAGS {
+            let statement =
+                format!("update {table} set {column} = now() where {column} is not null");
+            self.execute(&statement).await;
+        }
     }
 
     /// The role of the row, by Clerk id.
@@ -237,7 +265,12 @@ impl TestApp {
             let n_owed = self
                 .count("outbox where completed_at is null and dead_at is null")
                 .await;
-            let n_flagged = self.count("users where refetch_at is not null").await;
+            let mut n_flagged = 0;
+            for (table, column) in FLAGS {
+                n_flagged += self
+                    .count(&format!("{table} where {column} is not null"))
+                    .await;
+            }
             if n_owed + n_flagged == 0 && self.clerk.take_messages().is_empty() {
                 return;
             }
@@ -245,28 +278,86 @@ impl TestApp {
         panic!("the two sides do not come to rest");
     }
 
-    /// Every live user of Clerk is here, as Clerk has them, and nobody else.
+    /// Everything that lives in Clerk is here, as Clerk has it, and nothing else.
     pub(crate) async fn assert_equal(&self) {
-        let mut here = Vec::new();
-        let statement = "
+        let users = "
             select jsonb_build_object(
                 'id', clerk_id, 'email', email, 'first_name', first_name, 'last_name', last_name,
                 'role', role, 'version', clerk_version
             )
             from users
-            where deleted_at is null and clerk_id is not null
-            order by clerk_id collate \"C\"";
-        for row in self.sql.query(statement, &[]).await.unwrap() {
-            here.push(row.get::<_, Value>(0));
-        }
-        let mut there: Vec<Value> = self.clerk.users().iter().map(as_row).collect();
-        there.sort_by_key(|user| user["id"].as_str().unwrap().to_owned());
+            where deleted_at is null and clerk_id is not null";
+        let organizations = "
+            select jsonb_build_object(
+                'id', clerk_id, 'name', name, 'slug', slug, 'created_by', created_by,
+                'max', max_allowed_memberships, 'metadata', public_metadata,
+                'version', clerk_version
+            )
+            from organizations
+            where deleted_at is null";
+        let memberships = "
+            select jsonb_build_object(
+                'id', m.clerk_id, 'user', u.clerk_id, 'organization', o.clerk_id, 'role', m.role,
+                'permissions', m.permissions, 'metadata', m.public_metadata,
+                'version', m.clerk_version
+            )
+            from memberships m
+            join users u on u.id = m.user_id
+            join organizations o on o.id = m.organization_id
+            where m.deleted_at is null";
+        self.assert_same(users, self.clerk.users(), as_user).await;
+        self.assert_same(organizations, self.clerk.organizations(), as_organization)
+            .await;
+        self.assert_same(memberships, self.clerk.memberships(), as_membership)
+            .await;
+    }
+
+    async fn assert_same(&self, statement: &str, there: Vec<Value>, as_row: fn(&Value) -> Value) {
+        let by_id = |value: &Value| value["id"].to_string();
+        let rows = self.sql.query(statement, &[]).await.unwrap();
+        let mut here: Vec<Value> = rows.iter().map(|row| row.get(0)).collect();
+        let mut there: Vec<Value> = there.iter().map(as_row).collect();
+        here.sort_by_key(by_id);
+        there.sort_by_key(by_id);
         assert_eq!(here, there, "ours on the left, Clerk's on the right");
     }
 }
 
+/// What the row of an organization in Clerk has to say.
+fn as_organization(organization: &Value) -> Value {
+    json!({
+        "id": organization["id"],
+        "name": organization["name"],
+        "slug": organization["slug"],
+        "created_by": organization["created_by"],
+        "max": organization["max_allowed_memberships"],
+        "metadata": organization["public_metadata"],
+        "version": organization["updated_at"],
+    })
+}
+
+/// What the row of a membership in Clerk has to say.
+fn as_membership(membership: &Value) -> Value {
+    let mut permissions: Vec<&str> = membership["permissions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    permissions.sort_unstable();
+    json!({
+        "id": membership["id"],
+        "user": membership["public_user_data"]["user_id"],
+        "organization": membership["organization"]["id"],
+        "role": membership["role"],
+        "permissions": permissions,
+        "metadata": membership["public_metadata"],
+        "version": membership["updated_at"],
+    })
+}
+
 /// What the row of a user in Clerk has to say, computed independently of the code under test.
-fn as_row(user: &Value) -> Value {
+fn as_user(user: &Value) -> Value {
     let primary = user["email_addresses"]
         .as_array()
         .into_iter()
