@@ -183,6 +183,12 @@ async fn is_alive(client: &Client, used_at: Instant) -> bool {
     matches!(trial, Ok(Ok(())))
 }
 
+/// When to ask Clerk again after it gave no answer, in SQL, by the column that counts how often that
+/// was: 5 s, doubling, at most 10 min.
+fn next_try(count: &str) -> String {
+    format!("now() + make_interval(secs => least(600, 5 * 2 ^ least({count}, 10)))")
+}
+
 /// Reads a column of JSON; an SQL null is a JSON null.
 fn decode<T: DeserializeOwned>(row: &Row, column: &str) -> Result<T, Error> {
     let value: Option<Value> = row.try_get(column)?;

@@ -21,7 +21,7 @@ mod walk;
 pub use load::{
     ActiveOrganization, Admin, Asking, Loaded, LoadedOrganization, load_caller, require_admin,
 };
-pub use pull::{Members, Pull, Pulled, Source, Unknown};
+pub use pull::{IfUnknown, Members, Pull, Pulled, Source};
 pub use push::{RoleResult, RoleSet, set_role, set_roles};
 pub use receive::{Outcome, receive};
 pub use reconcile::{Limits, Report, reconcile};

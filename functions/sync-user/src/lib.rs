@@ -11,7 +11,7 @@ use shared::db::{memberships, organizations};
 use shared::gate::Gate;
 use shared::http::{Request, Response};
 use shared::ids::{ClerkOrganizationId, ClerkUserId};
-use shared::sync::{Members, Pull, Pulled, Source, Unknown};
+use shared::sync::{IfUnknown, Members, Pull, Pulled, Source};
 use shared::telemetry::metrics;
 use shared::{Error, Result, http, sync};
 
@@ -136,7 +136,7 @@ async fn sync_user(gate: &Gate, id: &str, request: &Request) -> Result<Response>
     gate.admin(request).await?;
     let id = parse_user(id, "clerkUserId")?;
     let pull = pull(gate, request)?;
-    let pulled = pull.all_of_user(&id, Unknown::Asked).await?;
+    let pulled = pull.all_of_user(&id, IfUnknown::Refuse).await?;
     note(pulled, request);
     user_synced(pulled, pull.account(&id).await?)
 }

@@ -7,7 +7,7 @@ use tokio_postgres::types::{Json, ToSql, Type};
 use tokio_postgres::{Client, Row as PgRow};
 use uuid::Uuid;
 
-use super::{Check, Confirms, Db, Error, Written, decode, inbox, is_done};
+use super::{Check, Confirms, Db, Error, Written, decode, inbox, is_done, next_try};
 use crate::ids::{ClerkMembershipId, ClerkOrganizationId, ClerkUserId, SvixId};
 
 /// A row of `memberships`.
@@ -340,15 +340,17 @@ impl Db {
     /// Puts off the next question for memberships about which Clerk gave no answer:
     /// 5 s, doubling, at most 10 min.
     pub async fn put_off_memberships(&self, ids: &[Uuid]) -> Result<(), Error> {
-        let statement = "
-            update memberships
+        let statement = format!(
+            "update memberships
             set
                 n_refetches = n_refetches + 1,
-                refetch_at = now() + make_interval(secs => least(600, 5 * 2 ^ least(n_refetches, 10)))
-            where id = any($1) and refetch_at is not null";
+                refetch_at = {}
+            where id = any($1) and refetch_at is not null",
+            next_try("n_refetches")
+        );
         self.run(async |client| {
             client
-                .execute_typed(statement, &[(&ids, Type::UUID_ARRAY)])
+                .execute_typed(&statement, &[(&ids, Type::UUID_ARRAY)])
                 .await
         })
         .await?;

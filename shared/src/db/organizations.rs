@@ -7,7 +7,7 @@ use tokio_postgres::types::{Json, ToSql, Type};
 use tokio_postgres::{Client, Row as PgRow};
 use uuid::Uuid;
 
-use super::{Check, Confirms, Db, Error, Written, decode, inbox, is_done};
+use super::{Check, Confirms, Db, Error, Written, decode, inbox, is_done, next_try};
 use crate::ids::{ClerkOrganizationId, SvixId};
 
 /// A row of `organizations`.
@@ -219,16 +219,18 @@ impl Db {
     /// Puts off the next question for organizations about which Clerk gave no answer:
     /// 5 s, doubling, at most 10 min.
     pub async fn put_off_organizations(&self, ids: &[ClerkOrganizationId]) -> Result<(), Error> {
-        let statement = "
-            update organizations
+        let statement = format!(
+            "update organizations
             set
                 n_refetches = n_refetches + 1,
-                refetch_at = now() + make_interval(secs => least(600, 5 * 2 ^ least(n_refetches, 10)))
-            where clerk_id = any($1) and refetch_at is not null";
+                refetch_at = {}
+            where clerk_id = any($1) and refetch_at is not null",
+            next_try("n_refetches")
+        );
         let ids: Vec<_> = ids.iter().map(ClerkOrganizationId::as_str).collect();
         self.run(async |client| {
             client
-                .execute_typed(statement, &[(&ids, Type::TEXT_ARRAY)])
+                .execute_typed(&statement, &[(&ids, Type::TEXT_ARRAY)])
                 .await
         })
         .await?;

@@ -13,7 +13,8 @@ use tokio_postgres::{Client, Row as PgRow};
 use uuid::Uuid;
 
 use super::{
-    Check, Confirms, Db, Error, Written, decode, inbox, is_done, memberships, organizations, outbox,
+    Check, Confirms, Db, Error, Written, decode, inbox, is_done, memberships, next_try,
+    organizations, outbox,
 };
 use crate::ids::{ClerkOrganizationId, ClerkUserId, SvixId};
 
@@ -314,16 +315,18 @@ impl Db {
     /// Puts off the next question for users about whom Clerk gave no answer:
     /// 5 s, doubling, at most 10 min.
     pub async fn put_off_refetch(&self, users: &[ClerkUserId]) -> Result<(), Error> {
-        let statement = "
-            update users
+        let statement = format!(
+            "update users
             set
                 n_refetches = n_refetches + 1,
-                refetch_at = now() + make_interval(secs => least(600, 5 * 2 ^ least(n_refetches, 10)))
-            where clerk_id = any($1) and refetch_at is not null";
+                refetch_at = {}
+            where clerk_id = any($1) and refetch_at is not null",
+            next_try("n_refetches")
+        );
         let users: Vec<_> = users.iter().map(ClerkUserId::as_str).collect();
         self.run(async |client| {
             client
-                .execute_typed(statement, &[(&users, Type::TEXT_ARRAY)])
+                .execute_typed(&statement, &[(&users, Type::TEXT_ARRAY)])
                 .await
         })
         .await?;

@@ -8,7 +8,7 @@
 use serde::Deserialize;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{Db, Error, decode};
+use super::{Db, Error, decode, next_try};
 use crate::ids::{ClerkOrganizationId, ClerkUserId};
 
 /// A walk over the members of an organization.
@@ -98,17 +98,18 @@ impl Db {
     /// Puts off walks over the organizations of users for whom Clerk gave no answer:
     /// 5 s, doubling, at most 10 min.
     pub async fn put_off_organization_walks(&self, users: &[ClerkUserId]) -> Result<(), Error> {
-        let statement = "
-            update users
+        let statement = format!(
+            "update users
             set
                 n_organizations_refetches = n_organizations_refetches + 1,
-                organizations_refetch_at = now()
-                    + make_interval(secs => least(600, 5 * 2 ^ least(n_organizations_refetches, 10)))
-            where clerk_id = any($1) and organizations_refetch_at is not null";
+                organizations_refetch_at = {}
+            where clerk_id = any($1) and organizations_refetch_at is not null",
+            next_try("n_organizations_refetches")
+        );
         let users: Vec<_> = users.iter().map(ClerkUserId::as_str).collect();
         self.run(async |client| {
             client
-                .execute_typed(statement, &[(&users, Type::TEXT_ARRAY)])
+                .execute_typed(&statement, &[(&users, Type::TEXT_ARRAY)])
                 .await
         })
         .await?;
@@ -157,25 +158,22 @@ impl Db {
         walk: &MembersWalk,
         has_failed: bool,
     ) -> Result<(), Error> {
-        let statement = "
-            update organizations
+        let statement = format!(
+            "update organizations
             set
                 members_offset = $2,
                 n_members_refetches = case when $3 then n_members_refetches + 1 else 0 end,
-                members_refetch_at = case
-                    when $3
-                    then now()
-                        + make_interval(secs => least(600, 5 * 2 ^ least(n_members_refetches, 10)))
-                    else now()
-                end
-            where clerk_id = $1 and members_refetch_at is not null";
+                members_refetch_at = case when $3 then {} else now() end
+            where clerk_id = $1 and members_refetch_at is not null",
+            next_try("n_members_refetches")
+        );
         let offset = i64::try_from(walk.offset).map_err(Error::unreadable)?;
         let values: [(&(dyn ToSql + Sync), Type); 3] = [
             (&walk.organization.as_str(), Type::TEXT),
             (&offset, Type::INT8),
             (&has_failed, Type::BOOL),
         ];
-        self.run(async |client| client.execute_typed(statement, &values).await)
+        self.run(async |client| client.execute_typed(&statement, &values).await)
             .await?;
         Ok(())
     }

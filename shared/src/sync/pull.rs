@@ -69,11 +69,11 @@ pub struct Members {
 
 /// Whether a user of whom neither Clerk nor the database knows anything gets a temporary row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unknown {
+pub enum IfUnknown {
     /// They do: Clerk has signed a token of theirs.
-    Vouched,
-    /// Only if Clerk did not say that there is no such user.
-    Asked,
+    MakeTemporary,
+    /// Only while Clerk cannot say that there is no such user.
+    Refuse,
 }
 
 /// Pulls from Clerk into the database.
@@ -99,14 +99,18 @@ impl Pull<'_> {
     }
 
     /// The same; if Clerk gives no answer, the database's row stands, or a temporary one is made.
-    pub async fn user_or_fallback(&self, id: &ClerkUserId, unknown: Unknown) -> Result<Pulled> {
+    pub async fn user_or_fallback(
+        &self,
+        id: &ClerkUserId,
+        if_unknown: IfUnknown,
+    ) -> Result<Pulled> {
         match self.user(id).await {
             Ok(is_verified) => Ok(Pulled {
                 source: Source::Clerk,
                 is_verified,
                 is_complete: true,
             }),
-            Err(Error::Clerk(error)) => self.user_without_clerk(id, unknown, &error).await,
+            Err(Error::Clerk(error)) => self.user_without_clerk(id, if_unknown, &error).await,
             Err(error) => Err(error),
         }
     }
@@ -185,7 +189,7 @@ impl Pull<'_> {
     }
 
     /// Writes everything about a user: the user, the organizations, the memberships.
-    pub async fn all_of_user(&self, id: &ClerkUserId, unknown: Unknown) -> Result<Pulled> {
+    pub async fn all_of_user(&self, id: &ClerkUserId, if_unknown: IfUnknown) -> Result<Pulled> {
         let mut list = ListOfUser::new(self.clerk, id);
         let (user, ()) = tokio::join!(
             self.clerk.user(id, self.budget()),
@@ -193,7 +197,7 @@ impl Pull<'_> {
         );
         let user = match user {
             Ok(user) => user,
-            Err(error) => return self.user_without_clerk(id, unknown, &error).await,
+            Err(error) => return self.user_without_clerk(id, if_unknown, &error).await,
         };
         let sighting = apply_users::Sighting {
             walk: apply_users::Walk::Yes,
@@ -217,7 +221,9 @@ impl Pull<'_> {
 
     /// Writes everything about who asks, and refuses them if their account may not be used.
     pub async fn all_of_caller(&self, asking: &Asking) -> Result<(Pulled, Account)> {
-        let pulled = self.all_of_user(&asking.clerk_id, Unknown::Vouched).await?;
+        let pulled = self
+            .all_of_user(&asking.clerk_id, IfUnknown::MakeTemporary)
+            .await?;
         let account = self.account(&asking.clerk_id).await?;
         match account.user.state {
             State::Deleted => Err(load::DELETED),
@@ -291,14 +297,16 @@ impl Pull<'_> {
     async fn user_without_clerk(
         &self,
         id: &ClerkUserId,
-        unknown: Unknown,
+        if_unknown: IfUnknown,
         error: &clerk::Error,
     ) -> Result<Pulled> {
         warn("a user", id.as_str(), error);
         match self.db.account(id).await? {
             Some(account) if !account.user.is_placeholder => Ok(fallback(Source::Database)),
             Some(_) => Ok(fallback(Source::Temporary)),
-            None if is_unknown(error) && unknown == Unknown::Asked => Err(Error::NO_SUCH_USER),
+            None if is_unknown(error) && if_unknown == IfUnknown::Refuse => {
+                Err(Error::NO_SUCH_USER)
+            }
             None => {
                 self.make_temporary(&[id], &[]).await?;
                 Ok(fallback(Source::Temporary))
