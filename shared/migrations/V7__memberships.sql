@@ -24,6 +24,8 @@ create table memberships (
     updated_at timestamptz not null default now(),
     -- Its end: by its own deletion (R3), or by that of its user or organization (R6).
     deleted_at timestamptz,
+    -- Nobody told of the end: Clerk did not show it when it was asked. If it shows it again, it lives.
+    is_end_inferred boolean not null default false,
     check (clerk_id is not null or is_placeholder)
 );
 

@@ -45,6 +45,8 @@ pub struct Row {
     pub updated_at: Option<Timestamp>,
     /// Its end.
     pub deleted_at: Option<Timestamp>,
+    /// Nobody told of the end: Clerk did not show it when it was asked.
+    pub is_end_inferred: bool,
     /// Postgres's own version of the row: a write is refused when it has moved on.
     /// None for a row that is yet to be made.
     pub row_version: Option<String>,
@@ -89,6 +91,8 @@ pub struct Parent {
     pub is_deleted: bool,
     /// Whether it is only a placeholder, about which Clerk may be asked now.
     pub is_unknown: bool,
+    /// When the last walk over its memberships ended.
+    pub walked_at: Option<Timestamp>,
 }
 
 /// One change, with all that has to be written in its transaction; nothing by default.

@@ -195,6 +195,21 @@ impl Db {
         Ok(current.pop().and_then(|current| current.row))
     }
 
+    /// Flags an organization that lives, so that Clerk is asked about it.
+    pub async fn flag_organization(&self, id: &ClerkOrganizationId) -> Result<(), Error> {
+        let statement = "
+            update organizations
+            set refetch_at = coalesce(refetch_at, now())
+            where clerk_id = $1 and deleted_at is null";
+        self.run(async |client| {
+            client
+                .execute_typed(statement, &[(&id.as_str(), Type::TEXT)])
+                .await
+        })
+        .await?;
+        Ok(())
+    }
+
     /// Organizations that Clerk has to be asked about now, the longest waiting first.
     pub async fn organizations_to_refetch(
         &self,

@@ -165,6 +165,8 @@ pub struct CallerRows {
     pub organization: Option<organizations::Row>,
     /// The live membership of the one in the other.
     pub membership: Option<memberships::Row>,
+    /// Whether the membership was confirmed not long ago.
+    pub is_membership_fresh: bool,
     /// Whether there was ever one.
     pub was_member: bool,
 }
@@ -265,8 +267,8 @@ impl Db {
         Ok((written, done.no_admin_left))
     }
 
-    /// The caller's row, whether it was confirmed within `freshness_seconds`, and the organization
-    /// that they act in, if they do: one round trip.
+    /// The caller's row, and the organization that they act in, if they do, with their membership; and
+    /// whether these were confirmed within `freshness_seconds`: one round trip.
     pub async fn caller(
         &self,
         clerk_id: &ClerkUserId,
@@ -289,6 +291,7 @@ impl Db {
             is_fresh: row.try_get("is_fresh")?,
             organization: decode(&row, "organization")?,
             membership: decode(&row, "membership")?,
+            is_membership_fresh: row.try_get("is_membership_fresh")?,
             was_member: row.try_get("was_member")?,
         })
     }

@@ -52,19 +52,23 @@ impl Db {
     }
 
     /// A walk over the organizations of a user is owed, and begins now.
-    pub async fn owe_organization_walk(&self, user: &ClerkUserId) -> Result<(), Error> {
+    /// With `and_user`, Clerk has to be asked about the user, too.
+    pub async fn owe_organization_walk(
+        &self,
+        user: &ClerkUserId,
+        and_user: bool,
+    ) -> Result<(), Error> {
         let statement = "
             update users
             set
                 organizations_refetch_at = coalesce(organizations_refetch_at, now()),
-                organizations_walked_since = now()
+                organizations_walked_since = now(),
+                refetch_at = case when $2 then coalesce(refetch_at, now()) else refetch_at end
             where clerk_id = $1 and deleted_at is null";
-        self.run(async |client| {
-            client
-                .execute_typed(statement, &[(&user.as_str(), Type::TEXT)])
-                .await
-        })
-        .await?;
+        let values: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&user.as_str(), Type::TEXT), (&and_user, Type::BOOL)];
+        self.run(async |client| client.execute_typed(statement, &values).await)
+            .await?;
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::merge::{Mirror, Origin, Verdict};
 use crate::db::inbox::{self, Entry};
 use crate::db::{self, Confirms, Written};
+use crate::telemetry::chain;
 
 /// How often a row is read again that others changed before we wrote.
 const N_TRIES: u32 = 8;
@@ -127,6 +128,34 @@ async fn in_rounds<'s, S, A: Clone>(
         .into_iter()
         .collect::<Option<Vec<_>>>()
         .ok_or_else(db::Error::contended)
+}
+
+/// Applies all together; where the database refuses a value, one by one, so that it keeps no other
+/// from being written. `None` for what cannot be stored: a person has to look.
+pub(super) async fn each<S, A>(
+    sightings: &[S],
+    apply: impl AsyncFn(&[S]) -> Result<Vec<A>, db::Error>,
+) -> Result<Vec<Option<A>>, db::Error> {
+    match apply(sightings).await {
+        Ok(applied) => return Ok(applied.into_iter().map(Some).collect()),
+        Err(error) if !error.is_about_the_data() => return Err(error),
+        Err(_) => {}
+    }
+    let mut results = Vec::new();
+    for sighting in sightings {
+        match apply(std::slice::from_ref(sighting)).await {
+            Ok(mut applied) => results.push(applied.pop()),
+            Err(error) if error.is_about_the_data() => {
+                tracing::error!(
+                    error = chain(&error),
+                    "what Clerk shows cannot be stored; the row stays as it is"
+                );
+                results.push(None);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(results)
 }
 
 fn open_places<A>(results: &[Option<A>]) -> Vec<usize> {

@@ -9,6 +9,7 @@ use super::refetch::sighting_of_user;
 use super::walk;
 use crate::clerk::{self, Budget};
 use crate::config::Configured;
+use crate::db::memberships::ToRefetch;
 use crate::db::role_changes::Source as Way;
 use crate::db::users::{CallerRows, Row};
 use crate::db::{Check, Db, Role, memberships, organizations, placeholders};
@@ -168,7 +169,7 @@ fn needs_organization(rows: &CallerRows) -> bool {
     match (&rows.organization, &rows.membership) {
         (Some(organization), _) if organization.deleted_at.is_some() => false,
         (Some(organization), Some(membership)) => {
-            organization.is_placeholder || membership.is_placeholder
+            organization.is_placeholder || membership.is_placeholder || !rows.is_membership_fresh
         }
         _ => true,
     }
@@ -207,7 +208,7 @@ async fn load_user(
     Ok(is_unknown)
 }
 
-/// A row of somebody of whom nothing but the id is known (R17).
+/// A row of somebody of whom nothing but the id is known (R17); the rest is owed.
 pub(super) async fn make_temporary_user(db: &Db, clerk_id: &ClerkUserId) -> Result<()> {
     let user = placeholders::User {
         clerk_id,
@@ -216,12 +217,13 @@ pub(super) async fn make_temporary_user(db: &Db, clerk_id: &ClerkUserId) -> Resu
         username: None,
         image_url: None,
     };
-    Ok(db.make_placeholders(&[user], &[]).await?)
+    db.make_placeholders(&[user], &[]).await?;
+    Ok(db.owe_organization_walk(clerk_id, true).await?)
 }
 
-/// Reads the caller's membership of the organization from Clerk.
-/// If Clerk cannot be reached, the token's word serves, unless they were a member before: the token
-/// may be older than the end of that.
+/// Reads the caller's membership of the organization from Clerk; one of which Clerk knows nothing
+/// ends. If Clerk cannot be reached, the token's word serves, unless they were a member before: the
+/// token may be older than the end of that.
 async fn load_organization(
     clerk: &clerk::Client,
     db: &Db,
@@ -232,17 +234,25 @@ async fn load_organization(
 ) -> Result<()> {
     let users = std::slice::from_ref(&asking.clerk_id);
     let members = clerk.members_by_id(&active.clerk_id, users, budget(deadline));
-    match members.await {
+    let error = match members.await {
         Ok(memberships) => {
             walk::see(db, &memberships, Check::No).await?;
+            if memberships.is_empty() {
+                end_membership(db, asking, active, rows).await?;
+            }
             return Ok(());
         }
-        Err(error) => tracing::warn!(
-            error = chain(&error),
-            user.clerk_id = %asking.clerk_id,
-            organization.clerk_id = %active.clerk_id,
-            "Clerk could not confirm the caller's organization; the database's answer stands"
-        ),
+        Err(error) => error,
+    };
+    tracing::warn!(
+        error = chain(&error),
+        user.clerk_id = %asking.clerk_id,
+        organization.clerk_id = %active.clerk_id,
+        "Clerk could not confirm the caller's organization; the database's answer stands"
+    );
+    // Clerk has signed the token and knows the caller: what it does not know is gone.
+    if let clerk::Error::NotFound { .. } = error {
+        return end_membership(db, asking, active, rows).await;
     }
     if rows.membership.is_some() || rows.was_member {
         return Ok(());
@@ -257,6 +267,26 @@ async fn load_organization(
     let role = role_key(&active.role);
     db.put_provisional_membership(&active.clerk_id, &asking.clerk_id, &role, true)
         .await?;
+    Ok(())
+}
+
+/// Ends the membership that was here before Clerk was asked.
+async fn end_membership(
+    db: &Db,
+    asking: &Asking,
+    active: &ActiveOrganization,
+    rows: &CallerRows,
+) -> Result<()> {
+    let Some(membership) = &rows.membership else {
+        return Ok(());
+    };
+    let gone = ToRefetch {
+        id: membership.id,
+        clerk_id: membership.clerk_id.clone(),
+        organization: active.clerk_id.clone(),
+        user: asking.clerk_id.clone(),
+    };
+    db.end_memberships(&[&gone]).await?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use super::apply::users as apply_users;
 use super::load::{self, Asking};
 use super::merge::membership::role_key;
 use super::refetch::{self, CALL_TIMEOUT, sighting_of_organization, sighting_of_user};
-use super::walk::{self, ListOfUser};
+use super::walk::{self, ListOfUser, Tries, Walker};
 use crate::clerk::{self, Budget};
 use crate::db::users::{Account, State};
 use crate::db::walks::MembersWalk;
@@ -132,13 +132,15 @@ impl Pull<'_> {
             Err(error) => error,
         };
         warn("an organization", id.as_str(), &error);
+        // What is not pulled now is owed.
+        self.db.flag_organization(id).await?;
         let row = self.db.organization(id).await?;
         match row {
             Some(row) if !row.is_placeholder => Ok(fallback(Source::Database)),
             _ if is_unknown(&error) => Err(NO_SUCH_ORGANIZATION),
             Some(_) => Ok(fallback(Source::Temporary)),
             None => {
-                self.make_temporary(&[], &[id]).await?;
+                self.make_temporary_organization(id).await?;
                 Ok(fallback(Source::Temporary))
             }
         }
@@ -183,7 +185,7 @@ impl Pull<'_> {
 
     /// Writes all organizations of a user, and the user's memberships in them.
     pub async fn organizations_of_user(&self, id: &ClerkUserId) -> Result<Pulled> {
-        self.db.owe_organization_walk(id).await?;
+        self.db.owe_organization_walk(id, false).await?;
         self.walk_organizations(id, ListOfUser::new(self.clerk, id))
             .await
     }
@@ -206,10 +208,11 @@ impl Pull<'_> {
         let applied = apply_users::apply_one(self.db, sighting, Check::ReadBack).await?;
         if applied.outcome != Outcome::Applied {
             // Somebody wrote something newer, or it is a tombstone: the database knows better.
+            self.db.owe_organization_walk(id, false).await?;
             return Ok(Pulled {
                 source: Source::Clerk,
                 is_verified: false,
-                is_complete: applied.outcome == Outcome::Stale,
+                is_complete: false,
             });
         }
         let walked = self.walk_organizations(id, list).await?;
@@ -247,7 +250,7 @@ impl Pull<'_> {
             organization: id.clone(),
             offset: 0,
         };
-        let walked = walk::members(self.clerk, self.db, walk, self.until, Check::ReadBack).await?;
+        let walked = self.walker().members(walk).await?;
         if let Some(error) = &walked.error {
             warn("the members of an organization", id.as_str(), error);
         }
@@ -257,11 +260,12 @@ impl Pull<'_> {
             ended: walked.n_ended,
         };
         let is_complete = walked.is_complete;
+        let row = self.db.organization(id).await?;
         let pulled = Pulled {
-            source: if walked.n_seen == 0 && walked.error.is_some() {
-                Source::Database
-            } else {
-                Source::Clerk
+            source: match row {
+                _ if walked.n_seen > 0 || walked.error.is_none() => Source::Clerk,
+                Some(row) if !row.is_placeholder => Source::Database,
+                _ => Source::Temporary,
             },
             is_verified: walked.is_verified && is_complete && walked.n_seen >= walked.total,
             is_complete,
@@ -301,6 +305,8 @@ impl Pull<'_> {
         error: &clerk::Error,
     ) -> Result<Pulled> {
         warn("a user", id.as_str(), error);
+        // What is not pulled now is owed.
+        self.db.owe_organization_walk(id, true).await?;
         match self.db.account(id).await? {
             Some(account) if !account.user.is_placeholder => Ok(fallback(Source::Database)),
             Some(_) => Ok(fallback(Source::Temporary)),
@@ -308,7 +314,7 @@ impl Pull<'_> {
                 Err(Error::NO_SUCH_USER)
             }
             None => {
-                self.make_temporary(&[id], &[]).await?;
+                load::make_temporary_user(self.db, id).await?;
                 Ok(fallback(Source::Temporary))
             }
         }
@@ -320,7 +326,8 @@ impl Pull<'_> {
         user: &ClerkUserId,
         role: &str,
     ) -> Result<Pulled> {
-        self.make_temporary(&[user], &[organization]).await?;
+        load::make_temporary_user(self.db, user).await?;
+        self.make_temporary_organization(organization).await?;
         let role = role_key(role);
         self.db
             .put_provisional_membership(organization, user, &role, false)
@@ -334,9 +341,7 @@ impl Pull<'_> {
     }
 
     async fn walk_organizations(&self, id: &ClerkUserId, list: ListOfUser<'_>) -> Result<Pulled> {
-        let walk =
-            walk::organizations_of_user(self.clerk, self.db, list, self.until, Check::ReadBack);
-        let walked = walk.await?;
+        let walked = self.walker().organizations_of_user(list).await?;
         if let Some(error) = &walked.error {
             warn("the organizations of a user", id.as_str(), error);
         }
@@ -366,25 +371,25 @@ impl Pull<'_> {
         Ok(())
     }
 
-    /// Rows of which nothing but the id is known (R17).
-    async fn make_temporary(
-        &self,
-        users: &[&ClerkUserId],
-        organizations: &[&ClerkOrganizationId],
-    ) -> Result<()> {
-        for user in users {
-            load::make_temporary_user(self.db, user).await?;
+    /// A row of which nothing but the id is known (R17).
+    async fn make_temporary_organization(&self, clerk_id: &ClerkOrganizationId) -> Result<()> {
+        let organization = placeholders::Organization {
+            clerk_id,
+            name: None,
+            slug: None,
+            image_url: None,
+        };
+        Ok(self.db.make_placeholders(&[], &[organization]).await?)
+    }
+
+    fn walker(&self) -> Walker<'_> {
+        Walker {
+            clerk: self.clerk,
+            db: self.db,
+            until: self.until,
+            tries: Tries::WhileThereIsTime,
+            check: Check::ReadBack,
         }
-        let organizations: Vec<_> = organizations
-            .iter()
-            .map(|clerk_id| placeholders::Organization {
-                clerk_id,
-                name: None,
-                slug: None,
-                image_url: None,
-            })
-            .collect();
-        Ok(self.db.make_placeholders(&[], &organizations).await?)
     }
 
     /// For one object, with as many tries as fit in.

@@ -13,7 +13,7 @@ use super::apply::users::Walk;
 use super::apply::{self, InDoubt};
 use super::merge::Origin;
 use super::refetch;
-use super::walk::{self, ListOfUser, Walked};
+use super::walk::{ListOfUser, Tries, Walked, Walker};
 use crate::clerk::{self, Budget};
 use crate::db::inbox::{self, Entry};
 use crate::db::memberships::Flagged;
@@ -280,7 +280,7 @@ impl Intake<'_> {
             self.ask_about_organization(&membership.organization.id)
                 .await;
         }
-        if applied.outcome == apply::Outcome::Doubtful {
+        if applied.more.membership {
             self.ask_about_memberships(&user.user_id).await;
         }
         Ok(outcome(applied.outcome))
@@ -307,9 +307,9 @@ impl Intake<'_> {
 
     async fn walk_organizations(self, id: &ClerkUserId) {
         let Some(clerk) = self.clerk else { return };
-        let until = self.follow_up_until();
-        let list = ListOfUser::new(clerk, id);
-        let walk = walk::organizations_of_user(clerk, self.db, list, until, Check::No);
+        let walk = self
+            .walker(clerk)
+            .organizations_of_user(ListOfUser::new(clerk, id));
         follow_up(Box::pin(walk).await, "a user's organizations");
     }
 
@@ -319,8 +319,21 @@ impl Intake<'_> {
             organization,
             offset: 0,
         };
-        let walk = walk::members(clerk, self.db, walk, self.follow_up_until(), Check::No);
+        let walk = self.walker(clerk).members(walk);
         follow_up(Box::pin(walk).await, "an organization's members");
+    }
+
+    fn walker<'a>(&self, clerk: &'a clerk::Client) -> Walker<'a>
+    where
+        Self: 'a,
+    {
+        Walker {
+            clerk,
+            db: self.db,
+            until: self.follow_up_until(),
+            tries: Tries::Once,
+            check: Check::No,
+        }
     }
 
     async fn ask_about_user(self, id: &ClerkUserId) {

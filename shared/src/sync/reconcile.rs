@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::deliver::{self, Batch};
 use super::refetch::{self, CALL_TIMEOUT, Refetched};
-use super::walk::{self, ListOfUser, Walked};
+use super::walk::{ListOfUser, Tries, Walked, Walker};
 use crate::clerk;
 use crate::config::{Configured, Settings};
 use crate::db::memberships::Flagged;
@@ -179,14 +179,8 @@ impl Tick<'_> {
             }
             for user in users.iter().take_while(|_| has_time(self.deadline)) {
                 let list = ListOfUser::new(self.clerk, user);
-                let walk = walk::organizations_of_user(
-                    self.clerk,
-                    self.db,
-                    list,
-                    self.deadline,
-                    Check::No,
-                );
-                if report.note_walk(walk.await?, user.as_str()) {
+                let walked = self.walker().organizations_of_user(list).await?;
+                if report.note_walk(walked, user.as_str()) {
                     return Ok(false);
                 }
             }
@@ -205,14 +199,23 @@ impl Tick<'_> {
                     break;
                 }
                 let organization = walk.organization.clone();
-                let walked =
-                    walk::members(self.clerk, self.db, walk, self.deadline, Check::No).await?;
+                let walked = self.walker().members(walk).await?;
                 if report.note_walk(walked, organization.as_str()) {
                     return Ok(false);
                 }
             }
         }
         Ok(true)
+    }
+
+    fn walker(&self) -> Walker<'_> {
+        Walker {
+            clerk: self.clerk,
+            db: self.db,
+            until: self.deadline,
+            tries: Tries::Once,
+            check: Check::No,
+        }
     }
 
     async fn ask_about_memberships(self, report: &mut Report) -> Result<bool, db::Error> {

@@ -2,7 +2,7 @@
 //! (R4, R17), and what a walk did not see (R14).
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -19,6 +19,7 @@ use crate::clerk::{self, Budget, IDS_AT_ONCE};
 use crate::db::memberships::{Flagged, ToRefetch};
 use crate::db::{self, Check, Db};
 use crate::ids::{ClerkMembershipId, ClerkOrganizationId, ClerkUserId};
+
 use crate::telemetry::chain;
 
 /// How long one call to Clerk may take.
@@ -53,10 +54,12 @@ pub(super) async fn users(
     let mut refetched = Refetched::default();
     let seen = read_users(clerk, ids, until, &mut refetched).await;
     let sightings: Vec<_> = seen.iter().map(sighting_of_user).collect();
-    let applied = apply_users::apply(db, &sightings, Check::No).await?;
+    let applied = apply_users::apply_each(db, &sightings, Check::No).await?;
     let is_settled = |id: &ClerkUserId| {
         let mut seen = seen.iter().zip(&applied);
-        seen.any(|(user, applied)| user.id == *id && applied.outcome != Outcome::Doubtful)
+        seen.any(|(user, applied)| {
+            user.id == *id && applied.is_some_and(|it| it.outcome != Outcome::Doubtful)
+        })
     };
     let open: Vec<_> = ids.iter().filter(|id| !is_settled(id)).cloned().collect();
     refetched.n_done = ids.len() - open.len();
@@ -156,9 +159,9 @@ pub(super) async fn organizations(
         }
     }
     let sightings: Vec<_> = seen.iter().map(sighting_of_organization).collect();
-    let applied = apply_organizations::apply(db, &sightings, Check::No).await?;
+    let applied = apply_organizations::apply_each(db, &sightings, Check::No).await?;
     for (organization, applied) in seen.iter().zip(applied) {
-        if applied.outcome == Outcome::Doubtful {
+        if applied.is_none_or(|it| it.outcome == Outcome::Doubtful) {
             open.push(organization.id.clone());
         }
     }
@@ -171,7 +174,7 @@ pub(super) async fn organizations(
 }
 
 /// Asks about memberships that are flagged, at most `limit`, by their pairs.
-/// One of which Clerk knows nothing was over before it was asked, and ends here.
+/// One that Clerk does not show was over before it was asked, and ends here.
 pub(super) async fn memberships(
     clerk: &clerk::Client,
     db: &Db,
@@ -180,51 +183,88 @@ pub(super) async fn memberships(
     until: Instant,
 ) -> Result<Refetched, db::Error> {
     let flagged = db.memberships_to_refetch(flagged, limit).await?;
-    let mut refetched = Refetched::default();
     if flagged.is_empty() {
-        return Ok(refetched);
+        return Ok(Refetched::default());
     }
     let must_wait = Cell::new(false);
-    let asked: Vec<_> = stream::iter(in_calls(&flagged))
+    let answers: Vec<Answers> = stream::iter(in_calls(&flagged))
         .map(|some| ask(clerk, some, until, &must_wait))
         .buffer_unordered(N_AT_ONCE)
         .collect()
         .await;
-    refetched.must_wait = must_wait.get();
-    let mut seen = Vec::new();
-    let mut gone = Vec::new();
-    let mut open: Vec<Uuid> = Vec::new();
-    for (some, answer) in asked {
-        let Some(answer) = answer else {
-            open.extend(some.iter().map(|row| row.id));
-            continue;
-        };
-        gone.extend(some.iter().filter(|row| !answer.contains_key(&row.user)));
-        seen.extend(answer.into_values());
+    let answers: Answers = answers.into_iter().flatten().collect();
+    let written = write_shown(db, &answers).await?;
+    let (mut gone, mut open) = (Vec::new(), Vec::new());
+    for row in &flagged {
+        match fate(row, &answers, &written) {
+            Fate::Settled => {}
+            Fate::Gone => gone.push(row),
+            Fate::Open => open.push(row.id),
+        }
     }
-    let sightings: Vec<_> = seen.iter().filter_map(sighting_of_membership).collect();
-    let applied = apply_memberships::apply(db, &sightings, Check::No).await?;
-    let doubtful: Vec<&ClerkMembershipId> = sightings
-        .iter()
-        .zip(&applied)
-        .filter(|(_, applied)| applied.outcome == Outcome::Doubtful)
-        .map(|(sighting, _)| &sighting.membership.id)
-        .collect();
-    let is_doubtful = |row: &&ToRefetch| {
-        row.clerk_id
-            .as_ref()
-            .is_some_and(|id| doubtful.contains(&id))
+    let mut refetched = Refetched {
+        n_done: flagged.len() - open.len(),
+        n_ended: 0,
+        n_unanswered: open.len(),
+        must_wait: must_wait.get(),
     };
-    open.extend(flagged.iter().filter(is_doubtful).map(|row| row.id));
     if !gone.is_empty() {
         refetched.n_ended = db.end_memberships(&gone).await?;
     }
     if !open.is_empty() {
         db.put_off_memberships(&open).await?;
     }
-    refetched.n_done = flagged.len() - open.len();
-    refetched.n_unanswered = open.len();
     Ok(refetched)
+}
+
+/// For flagged rows, the membership that Clerk shows of their pairs, if it shows any.
+/// A row that is missing got no answer.
+type Answers = HashMap<Uuid, Option<clerk::OrganizationMembership>>;
+
+/// What becomes of a flagged row.
+enum Fate {
+    /// It is as Clerk shows it.
+    Settled,
+    /// Clerk shows none of the pair, or another one.
+    Gone,
+    /// Clerk has to be asked again.
+    Open,
+}
+
+/// Writes what was shown, and returns what is as it was shown now.
+async fn write_shown(db: &Db, answers: &Answers) -> Result<HashSet<ClerkMembershipId>, db::Error> {
+    // Two rows of one pair have the same answer.
+    let shown: HashMap<_, _> = answers
+        .values()
+        .flatten()
+        .map(|membership| (&membership.id, membership))
+        .collect();
+    let sightings: Vec<_> = shown
+        .into_values()
+        .filter_map(sighting_of_membership)
+        .collect();
+    let applied = apply_memberships::apply_each(db, &sightings, Check::No).await?;
+    let is_written = |applied: Option<apply_memberships::Applied>| {
+        applied.is_some_and(|applied| applied.outcome == Outcome::Applied)
+    };
+    Ok(sightings
+        .iter()
+        .zip(applied)
+        .filter(|(_, applied)| is_written(*applied))
+        .map(|(sighting, _)| sighting.membership.id.clone())
+        .collect())
+}
+
+/// What is shown and could not be written contradicts what we know: that is a list that lags behind,
+/// and proves nothing.
+fn fate(row: &ToRefetch, answers: &Answers, written: &HashSet<ClerkMembershipId>) -> Fate {
+    match answers.get(&row.id) {
+        None => Fate::Open,
+        Some(Some(shown)) if !written.contains(&shown.id) => Fate::Open,
+        Some(Some(shown)) if row.clerk_id.as_ref() == Some(&shown.id) => Fate::Settled,
+        // A provisional one has become what is shown, and is another by now.
+        Some(_) => Fate::Gone,
+    }
 }
 
 /// Memberships of one organization together, as many as go into one call.
@@ -235,52 +275,53 @@ fn in_calls(flagged: &[ToRefetch]) -> Vec<&[ToRefetch]> {
         .collect()
 }
 
-/// What Clerk says of these pairs, by user; none if it says nothing.
-async fn ask<'a>(
+/// What Clerk says of these pairs; nothing of those that it gave no answer about.
+async fn ask(
     clerk: &clerk::Client,
-    some: &'a [ToRefetch],
+    some: &[ToRefetch],
     until: Instant,
     must_wait: &Cell<bool>,
-) -> (
-    &'a [ToRefetch],
-    Option<HashMap<ClerkUserId, clerk::OrganizationMembership>>,
-) {
-    let Some(first) = some.first() else {
-        return (some, None);
+) -> Answers {
+    let Some(first) = some.first().filter(|_| !must_wait.get()) else {
+        return Answers::new();
     };
-    if must_wait.get() {
-        return (some, None);
-    }
     let users: Vec<_> = some.iter().map(|row| row.user.clone()).collect();
-    match clerk
-        .members_by_id(&first.organization, &users, budget(until))
-        .await
-    {
-        Ok(memberships) => (some, Some(by_user(memberships))),
-        // Nobody is in what is not there.
-        Err(clerk::Error::NotFound { .. }) => (some, Some(HashMap::new())),
-        Err(error) => {
-            must_wait.set(must_wait.get() || error.retry_after().is_some());
-            tracing::warn!(
-                error = chain(&error),
-                organization.clerk_id = %first.organization,
-                n_memberships = some.len(),
-                "Clerk gave no answer about memberships; it is asked again later"
-            );
-            (some, None)
-        }
+    let members = clerk.members_by_id(&first.organization, &users, budget(until));
+    let error = match members.await {
+        Ok(memberships) => return answers(some, memberships),
+        Err(error) => error,
+    };
+    must_wait.set(must_wait.get() || error.retry_after().is_some());
+    tracing::warn!(
+        error = chain(&error),
+        organization.clerk_id = %first.organization,
+        n_memberships = some.len(),
+        "Clerk gave no answer about memberships of an organization"
+    );
+    let is_unknown = matches!(error, clerk::Error::NotFound { .. });
+    if !is_unknown {
+        return Answers::new();
     }
+    // Nobody is in what is not there, as long as it is the same Clerk that knows the users.
+    let known = clerk.users_by_id(&users, budget(until)).await;
+    let known = known.unwrap_or_default();
+    let is_known = |row: &&ToRefetch| known.iter().any(|user| user.id == row.user);
+    answers(some.iter().filter(is_known), Vec::new())
 }
 
-fn by_user(
+fn answers<'a>(
+    rows: impl IntoIterator<Item = &'a ToRefetch>,
     memberships: Vec<clerk::OrganizationMembership>,
-) -> HashMap<ClerkUserId, clerk::OrganizationMembership> {
-    memberships
+) -> Answers {
+    let by_user: HashMap<_, _> = memberships
         .into_iter()
         .filter_map(|membership| {
             let user = membership.public_user_data.as_ref()?.user_id.clone();
             Some((user, membership))
         })
+        .collect();
+    rows.into_iter()
+        .map(|row| (row.id, by_user.get(&row.user).cloned()))
         .collect()
 }
 

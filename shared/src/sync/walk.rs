@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::apply::Outcome;
 use super::apply::memberships as apply_memberships;
 use super::apply::organizations as apply_organizations;
 use super::refetch::{self, sighting_of_membership, sighting_of_organization};
@@ -63,130 +62,162 @@ impl<'a> ListOfUser<'a> {
         self.first = Some(self.pages.next_page(budget).await);
     }
 
-    async fn next_page(&mut self, until: Instant) -> Result<Option<MembershipPage>, clerk::Error> {
+    fn is_first_read(&self) -> bool {
+        self.first.is_some()
+    }
+
+    async fn next_page(&mut self, budget: Budget) -> Result<Option<MembershipPage>, clerk::Error> {
         match self.first.take() {
             Some(first) => first,
-            None => self.pages.next_page(Budget::until(until)).await,
+            None => self.pages.next_page(budget).await,
         }
-    }
-
-    fn has_time(&self, until: Instant) -> bool {
-        self.first.is_some() || has_time(until)
     }
 }
 
-/// Walks over the organizations of a user, whose debt is written already
-/// ([`super::apply::users::Walk`]).
-///
-/// What goes wrong with Clerk is in the answer, and the walk put off.
-pub(super) async fn organizations_of_user(
-    clerk: &clerk::Client,
-    db: &Db,
-    mut list: ListOfUser<'_>,
-    until: Instant,
-    check: Check,
-) -> Result<Walked, db::Error> {
-    let user = list.user;
-    let mut walked = Walked {
-        is_verified: true,
-        ..Walked::default()
-    };
-    loop {
-        if !list.has_time(until) {
-            return put_off(db, user, walked).await;
-        }
-        let page = match list.next_page(until).await {
-            Ok(Some(page)) => page,
-            Ok(None) => break,
-            Err(error) => {
-                walked.error = Some(error);
-                return put_off(db, user, walked).await;
+/// Walks, and what it takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Walker<'a> {
+    /// Is asked.
+    pub(super) clerk: &'a clerk::Client,
+    /// Is written to.
+    pub(super) db: &'a Db,
+    /// No page begins shortly before this.
+    pub(super) until: Instant,
+    /// How often a page is asked for.
+    pub(super) tries: Tries,
+    /// Whether what was written is read back.
+    pub(super) check: Check,
+}
+
+/// How often a page is asked for before the walk is put off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tries {
+    /// Once: somebody else waits.
+    Once,
+    /// As often as there is time: somebody waits for just this.
+    WhileThereIsTime,
+}
+
+impl Walker<'_> {
+    /// Walks over the organizations of a user, whose debt is written already
+    /// ([`super::apply::users::Walk`]).
+    ///
+    /// What goes wrong with Clerk is in the answer, and the walk put off.
+    pub(super) async fn organizations_of_user(
+        self,
+        mut list: ListOfUser<'_>,
+    ) -> Result<Walked, db::Error> {
+        let user = list.user;
+        let mut walked = Walked::new();
+        loop {
+            if !list.is_first_read() && !self.has_time() {
+                return self.put_off(user, walked).await;
             }
-        };
-        walked.note(&page);
-        let memberships = with_user(page.memberships, user);
-        walked.is_verified &= see(db, &memberships, check).await?;
-    }
-    let n_unseen = db.end_organization_walk(user).await?;
-    ask_about_unseen(clerk, db, Flagged::OfUser(user), n_unseen, until, walked).await
-}
-
-/// Walks over the members of an organization, from where the walk is.
-///
-/// What goes wrong with Clerk is in the answer, and the walk goes on at a later tick.
-pub(super) async fn members(
-    clerk: &clerk::Client,
-    db: &Db,
-    mut walk: MembersWalk,
-    until: Instant,
-    check: Check,
-) -> Result<Walked, db::Error> {
-    let list = MembershipList::OfOrganization(walk.organization.clone());
-    let mut pages = clerk.all_memberships(list, walk.offset);
-    let mut walked = Walked {
-        is_verified: true,
-        ..Walked::default()
-    };
-    while let Some(offset) = pages.position() {
-        walk.offset = offset;
-        if !has_time(until) {
-            db.stop_members_walk(&walk, false).await?;
-            return Ok(walked);
+            let page = match list.next_page(self.budget()).await {
+                Ok(Some(page)) => page,
+                Ok(None) => break,
+                Err(error) => {
+                    walked.error = Some(error);
+                    return self.put_off(user, walked).await;
+                }
+            };
+            walked.note(&page);
+            let memberships = with_user(page.memberships, user);
+            walked.is_verified &= see(self.db, &memberships, self.check).await?;
         }
-        let page = match pages.next_page(Budget::until(until)).await {
-            Ok(Some(page)) => page,
-            Ok(None) => break,
-            Err(error) => {
-                db.stop_members_walk(&walk, true).await?;
-                walked.error = Some(error);
+        let n_unseen = self.db.end_organization_walk(user).await?;
+        self.ask_about_unseen(Flagged::OfUser(user), n_unseen, walked)
+            .await
+    }
+
+    /// Walks over the members of an organization, from where the walk is.
+    ///
+    /// What goes wrong with Clerk is in the answer, and the walk goes on at a later tick.
+    pub(super) async fn members(self, mut walk: MembersWalk) -> Result<Walked, db::Error> {
+        let list = MembershipList::OfOrganization(walk.organization.clone());
+        let mut pages = self.clerk.all_memberships(list, walk.offset);
+        let mut walked = Walked::new();
+        while let Some(offset) = pages.position() {
+            walk.offset = offset;
+            if !self.has_time() {
+                self.db.stop_members_walk(&walk, false).await?;
                 return Ok(walked);
             }
-        };
-        walked.note(&page);
-        if offset == 0 {
-            let first = page.memberships.get(..1).unwrap_or_default();
-            walked.is_verified &= see_organizations(db, first, check).await?;
+            let page = match pages.next_page(self.budget()).await {
+                Ok(Some(page)) => page,
+                Ok(None) => break,
+                Err(error) => {
+                    self.db.stop_members_walk(&walk, true).await?;
+                    walked.error = Some(error);
+                    return Ok(walked);
+                }
+            };
+            walked.note(&page);
+            if offset == 0 {
+                let first = page.memberships.get(..1).unwrap_or_default();
+                walked.is_verified &= see_organizations(self.db, first, self.check).await?;
+            }
+            walked.is_verified &= see_memberships(self.db, &page.memberships, self.check).await?;
         }
-        walked.is_verified &= see_memberships(db, &page.memberships, check).await?;
+        let n_unseen = self.db.end_members_walk(&walk.organization).await?;
+        let flagged = Flagged::OfOrganization(&walk.organization);
+        self.ask_about_unseen(flagged, n_unseen, walked).await
     }
-    let n_unseen = db.end_members_walk(&walk.organization).await?;
-    let flagged = Flagged::OfOrganization(&walk.organization);
-    ask_about_unseen(clerk, db, flagged, n_unseen, until, walked).await
+
+    /// The end of a walk: what it did not see is flagged by now.
+    async fn ask_about_unseen(
+        self,
+        flagged: Flagged<'_>,
+        n_unseen: u64,
+        mut walked: Walked,
+    ) -> Result<Walked, db::Error> {
+        if n_unseen == 0 {
+            walked.is_complete = true;
+            return Ok(walked);
+        }
+        if !self.has_time() {
+            return Ok(walked);
+        }
+        let Self {
+            clerk, db, until, ..
+        } = self;
+        let refetched = refetch::memberships(clerk, db, flagged, MAX_UNSEEN, until).await?;
+        walked.n_ended = refetched.n_ended;
+        walked.is_complete = refetched.n_unanswered == 0 && n_unseen <= refetched.n_done as u64;
+        Ok(walked)
+    }
+
+    async fn put_off(self, user: &ClerkUserId, walked: Walked) -> Result<Walked, db::Error> {
+        self.db
+            .put_off_organization_walks(std::slice::from_ref(user))
+            .await?;
+        Ok(walked)
+    }
+
+    fn budget(self) -> Budget {
+        match self.tries {
+            Tries::Once => Budget::once(self.until.saturating_duration_since(Instant::now())),
+            Tries::WhileThereIsTime => Budget::until(self.until),
+        }
+    }
+
+    fn has_time(self) -> bool {
+        Instant::now() + PAGE_TIME < self.until
+    }
 }
 
 impl Walked {
+    fn new() -> Self {
+        Self {
+            is_verified: true,
+            ..Self::default()
+        }
+    }
+
     fn note(&mut self, page: &MembershipPage) {
         self.n_seen += page.memberships.len() as u64;
         self.total = page.total_count;
     }
-}
-
-async fn put_off(db: &Db, user: &ClerkUserId, walked: Walked) -> Result<Walked, db::Error> {
-    db.put_off_organization_walks(std::slice::from_ref(user))
-        .await?;
-    Ok(walked)
-}
-
-/// The end of a walk: what it did not see is flagged by now.
-async fn ask_about_unseen(
-    clerk: &clerk::Client,
-    db: &Db,
-    flagged: Flagged<'_>,
-    n_unseen: u64,
-    until: Instant,
-    mut walked: Walked,
-) -> Result<Walked, db::Error> {
-    if n_unseen == 0 {
-        walked.is_complete = true;
-        return Ok(walked);
-    }
-    if !has_time(until) {
-        return Ok(walked);
-    }
-    let refetched = refetch::memberships(clerk, db, flagged, MAX_UNSEEN, until).await?;
-    walked.n_ended = refetched.n_ended;
-    walked.is_complete = refetched.n_unanswered == 0 && n_unseen <= refetched.n_done as u64;
-    Ok(walked)
 }
 
 /// Writes the organizations of these memberships; true if all are verified.
@@ -210,8 +241,11 @@ async fn see_organizations(
     if sightings.is_empty() {
         return Ok(true);
     }
-    let applied = apply_organizations::apply(db, &sightings, check).await?;
-    Ok(applied.iter().all(|applied| applied.is_verified))
+    let applied = apply_organizations::apply_each(db, &sightings, check).await?;
+    let is_verified = |applied: &Option<apply_organizations::Applied>| {
+        applied.is_some_and(|applied| applied.is_verified)
+    };
+    Ok(applied.iter().all(is_verified))
 }
 
 /// Writes these memberships; true if all are verified.
@@ -227,9 +261,9 @@ async fn see_memberships(
     if sightings.is_empty() {
         return Ok(true);
     }
-    let applied = apply_memberships::apply(db, &sightings, check).await?;
-    let is_verified = |applied: &apply_memberships::Applied| {
-        applied.is_verified && applied.outcome == Outcome::Applied
+    let applied = apply_memberships::apply_each(db, &sightings, check).await?;
+    let is_verified = |applied: &Option<apply_memberships::Applied>| {
+        applied.is_some_and(|applied| applied.is_verified)
     };
     Ok(sightings.len() == memberships.len() && applied.iter().all(is_verified))
 }
@@ -263,8 +297,4 @@ fn with_user(
         ..membership
     };
     memberships.into_iter().map(owned).collect()
-}
-
-fn has_time(until: Instant) -> bool {
-    Instant::now() + PAGE_TIME < until
 }

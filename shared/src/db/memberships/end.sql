@@ -1,4 +1,4 @@
--- Ends memberships of which Clerk knows nothing, and settles what waited for the answer.
+-- Ends memberships that Clerk does not show, and settles what waited for the answer.
 -- One that has become another since it was listed is left alone: nobody asked about that one.
 with gone as materialized (
     select m.id, m.clerk_id, m.deleted_at is null as is_live
@@ -11,6 +11,7 @@ ended as (
     update memberships m
     set
         deleted_at = coalesce(m.deleted_at, now()),
+        is_end_inferred = g.is_live or m.is_end_inferred,
         updated_at = case when g.is_live then now() else m.updated_at end,
         refetch_at = null,
         n_refetches = 0

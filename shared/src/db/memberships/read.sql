@@ -8,7 +8,8 @@ select
         then jsonb_build_object(
             'id', o.id,
             'is_deleted', o.deleted_at is not null,
-            'is_unknown', coalesce(o.is_placeholder and o.refetch_at <= now(), false)
+            'is_unknown', coalesce(o.is_placeholder and o.refetch_at <= now(), false),
+            'walked_at', o.members_confirmed_at
         )
     end as organization,
     case
@@ -16,7 +17,8 @@ select
         then jsonb_build_object(
             'id', u.id,
             'is_deleted', u.deleted_at is not null,
-            'is_unknown', coalesce(u.is_placeholder and u.refetch_at <= now(), false)
+            'is_unknown', coalesce(u.is_placeholder and u.refetch_at <= now(), false),
+            'walked_at', u.organizations_confirmed_at
         )
     end as "user",
     (

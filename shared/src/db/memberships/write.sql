@@ -132,7 +132,8 @@ updated as (
         end,
         created_at = r.created_at,
         updated_at = case when l.touches then now() else m.updated_at end,
-        deleted_at = r.deleted_at
+        deleted_at = r.deleted_at,
+        is_end_inferred = r.is_end_inferred
     from live l
     cross join jsonb_populate_record(null::memberships, l.new) r
     where l.row_version is not null and m.id = l.id

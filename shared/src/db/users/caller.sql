@@ -1,5 +1,5 @@
--- Who asks ($1), in which organization ($2, if they act in one), and whether their row was confirmed
--- within $3 seconds.
+-- Who asks ($1), in which organization ($2, if they act in one), and whether their row and their
+-- membership were confirmed within $3 seconds.
 select
     case
         when u.id is not null
@@ -8,6 +8,7 @@ select
     coalesce(u.confirmed_at > now() - make_interval(secs => $3), false) as is_fresh,
     to_jsonb(o) as organization,
     to_jsonb(m) as membership,
+    coalesce(m.confirmed_at > now() - make_interval(secs => $3), false) as is_membership_fresh,
     exists (
         select from memberships e where e.organization_id = o.id and e.user_id = u.id
     ) as was_member

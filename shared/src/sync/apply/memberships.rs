@@ -38,18 +38,20 @@ pub(in crate::sync) enum Seen {
 }
 
 /// What came of a sighting.
-pub(in crate::sync) type Applied = super::Applied<Unknown>;
+pub(in crate::sync) type Applied = super::Applied<Open>;
 
-/// Of which parents nothing is known but what the membership shows, and Clerk may be asked.
+/// What Clerk has to be asked about after a sighting, and may be now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sync) struct Unknown {
-    /// The member.
+pub(in crate::sync) struct Open {
+    /// The member, of whom nothing is known but what the membership shows.
     pub(in crate::sync) user: bool,
-    /// The organization.
+    /// The organization, of which the same is true.
     pub(in crate::sync) organization: bool,
+    /// The membership itself, or another of the same pair.
+    pub(in crate::sync) membership: bool,
 }
 
-type Plan = super::Plan<Write, Unknown>;
+type Plan = super::Plan<Write, Open>;
 
 /// Applies one sighting: two round trips, one for a duplicate, two more for unknown parents.
 pub(in crate::sync) async fn apply_one(
@@ -69,6 +71,18 @@ pub(in crate::sync) async fn apply(
 ) -> Result<Vec<Applied>, db::Error> {
     in_rounds(sightings, async |sightings, is_repeated| {
         apply_once(db, sightings, is_repeated, check).await
+    })
+    .await
+}
+
+/// The same, where one that cannot be stored shall not keep the others from it ([`super::each`]).
+pub(in crate::sync) async fn apply_each(
+    db: &Db,
+    sightings: &[Sighting<'_>],
+    check: Check,
+) -> Result<Vec<Option<Applied>>, db::Error> {
+    super::each(sightings, async |sightings| {
+        apply(db, sightings, check).await
     })
     .await
 }
@@ -183,9 +197,20 @@ fn plan(sighting: &Sighting<'_>, current: &Current, is_repeated: bool) -> Option
         Step::Flag => (flag(sighting, current, merged), Outcome::Doubtful),
         Step::Write => (write(sighting, current, merged), Outcome::Applied),
     };
+    let applied = applied(outcome, current);
+    let is_flagged = write
+        .row
+        .as_ref()
+        .is_some_and(|row| row.refetch_at.is_some());
     Some(Plan::Write {
         write: Box::new(write),
-        applied: applied(outcome, current),
+        applied: Applied {
+            more: Open {
+                membership: is_flagged,
+                ..applied.more
+            },
+            ..applied
+        },
     })
 }
 
@@ -194,9 +219,10 @@ fn applied(outcome: Outcome, current: &Current) -> Applied {
     Applied {
         outcome,
         is_verified: false,
-        more: Unknown {
+        more: Open {
             user: is_unknown(current.user),
             organization: is_unknown(current.organization),
+            membership: false,
         },
     }
 }

@@ -64,6 +64,18 @@ pub(in crate::sync) async fn apply(
     .await
 }
 
+/// The same, where one that cannot be stored shall not keep the others from it ([`super::each`]).
+pub(in crate::sync) async fn apply_each(
+    db: &Db,
+    sightings: &[Sighting<'_>],
+    check: Check,
+) -> Result<Vec<Option<Applied>>, db::Error> {
+    super::each(sightings, async |sightings| {
+        apply(db, sightings, check).await
+    })
+    .await
+}
+
 /// One read, one write; none for sightings whose row changed between the two.
 async fn apply_once(
     db: &Db,

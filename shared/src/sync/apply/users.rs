@@ -10,7 +10,7 @@ use crate::clerk;
 use crate::db::inbox::{self, Entry};
 use crate::db::role_changes::{self, Source};
 use crate::db::users::{Current, Key, PushChange, Row, Write};
-use crate::db::{self, Check, Db};
+use crate::db::{self, Check, Db, Role};
 use crate::ids::ClerkUserId;
 
 /// For so long after a walk over a user's organizations, events about the user start no other.
@@ -84,6 +84,18 @@ pub(in crate::sync) async fn apply(
 ) -> Result<Vec<Applied>, db::Error> {
     in_rounds(sightings, async |sightings, is_repeated| {
         apply_once(db, sightings, is_repeated, check).await
+    })
+    .await
+}
+
+/// The same, where one that cannot be stored shall not keep the others from it ([`super::each`]).
+pub(in crate::sync) async fn apply_each(
+    db: &Db,
+    sightings: &[Sighting<'_>],
+    check: Check,
+) -> Result<Vec<Option<Applied>>, db::Error> {
+    super::each(sightings, async |sightings| {
+        apply(db, sightings, check).await
     })
     .await
 }
@@ -214,6 +226,11 @@ fn owes_walk(sighting: &Sighting<'_>, current: &Current) -> bool {
     }
 }
 
+fn walk_at(sighting: &Sighting<'_>, current: &Current, merged: &Merged) -> Option<Timestamp> {
+    let now = owes_walk(sighting, current).then(Timestamp::now);
+    now.or(merged.row.organizations_refetch_at)
+}
+
 fn record(sighting: &Sighting<'_>, current: &Current, merged: &Merged, outcome: Outcome) -> Write {
     Write {
         inbox: entry(sighting, current, merged, recorded(outcome)),
@@ -226,6 +243,7 @@ fn flag(sighting: &Sighting<'_>, current: &Current, merged: Merged) -> Write {
         inbox: entry(sighting, current, &merged, inbox::Outcome::Parked),
         row: Some(Row {
             refetch_at: Some(Timestamp::now()),
+            organizations_refetch_at: walk_at(sighting, current, &merged),
             ..merged.row
         }),
         ..Write::default()
@@ -239,9 +257,7 @@ fn write(sighting: &Sighting<'_>, current: &Current, merged: &Merged) -> Write {
         Seen::Deleted(_) => None,
     };
     let row = Row {
-        organizations_refetch_at: owes_walk(sighting, current)
-            .then(Timestamp::now)
-            .or(merged.row.organizations_refetch_at),
+        organizations_refetch_at: walk_at(sighting, current, merged),
         ..merged.row.clone()
     };
     Write {
@@ -258,7 +274,9 @@ fn write(sighting: &Sighting<'_>, current: &Current, merged: &Merged) -> Write {
 }
 
 fn role_change(sighting: &Sighting<'_>, old: Option<&Row>, new: &Row) -> Option<role_changes::New> {
-    let old_role = old.map(|old| old.role);
+    // A placeholder has the default only because nothing was known.
+    let is_known = |old: &&Row| !old.is_placeholder || old.role != Role::Student;
+    let old_role = old.filter(is_known).map(|old| old.role);
     if old_role == Some(new.role) {
         return None;
     }

@@ -4,6 +4,7 @@
 //! Clerk holds at most one of a pair, so the one made last is the only one that can live.
 
 use jiff::Timestamp;
+use serde_json::Map;
 use uuid::Uuid;
 
 use super::{
@@ -44,12 +45,36 @@ pub(in crate::sync) fn merge(
     seen: &clerk::OrganizationMembership,
     origin: Origin,
 ) -> Merged {
+    // Who is gone is in nothing, and in what is gone is nobody.
+    let can_live = !parents.organization.is_deleted && !parents.user.is_deleted;
     match &current.row {
-        Some(row) if row.deleted_at.is_some() => kept(row, Verdict::Stale, "R3"),
-        Some(row) => merge_known(row, seen, origin),
-        // Who is gone is in nothing, and in what is gone is nobody.
-        None if parents.organization.is_deleted || parents.user.is_deleted => nothing("R6"),
-        None => merge_new(current, parents, seen, origin),
+        Some(row) if row.deleted_at.is_none() => merge_known(row, seen, origin),
+        // What was not shown once is shown again: that time, Clerk's list lagged behind.
+        Some(row) if row.is_end_inferred && origin == Origin::Read && can_live => {
+            revive(current, row, seen)
+        }
+        Some(row) => kept(row, Verdict::Stale, "R3"),
+        None if can_live => merge_new(current, parents, seen, origin),
+        None => nothing("R6"),
+    }
+}
+
+fn revive(current: &Current, row: &Row, seen: &clerk::OrganizationMembership) -> Merged {
+    if current.rival.is_some() {
+        return kept(row, Verdict::Stale, "R6");
+    }
+    let new = Row {
+        deleted_at: None,
+        is_end_inferred: false,
+        ..mirrored(row, seen)
+    };
+    let changed = changed(&COLUMNS, Some(row), &new);
+    Merged {
+        verdict: Verdict::Applied,
+        rule: "R14",
+        row: Some(new),
+        ends: None,
+        changed: [vec!["deleted_at"], changed].concat(),
     }
 }
 
@@ -81,7 +106,10 @@ fn merge_new(
     if current.last_created_at > Some(created_at) {
         return nothing("R6");
     }
-    let new = mirrored(&empty_row(parents, created_at), seen);
+    let new = Row {
+        refetch_at: is_overlooked(parents, seen, origin).then(Timestamp::now),
+        ..mirrored(&empty_row(parents, created_at), seen)
+    };
     let rule = "R6";
     match &current.rival {
         None => applied("R1", None, new, None),
@@ -97,6 +125,14 @@ fn merge_new(
     }
 }
 
+/// Whether a walk ended after this version, and we have not seen the membership by it: it may be over
+/// already, and Clerk has to be asked.
+fn is_overlooked(parents: Parents, seen: &clerk::OrganizationMembership, origin: Origin) -> bool {
+    let version = timestamp(version(seen));
+    let walked_at = parents.organization.walked_at.max(parents.user.walked_at);
+    origin == Origin::Event && walked_at.is_some() && walked_at > version
+}
+
 /// Decides what the end of a membership does to the row (R3): a tombstone, also for one never
 /// seen. It never touches another membership of the same pair (R6).
 pub(in crate::sync) fn bury(
@@ -105,18 +141,24 @@ pub(in crate::sync) fn bury(
     seen: &clerk::OrganizationMembership,
     at: Timestamp,
 ) -> Merged {
-    if let Some(row) = current.row.as_ref().filter(|row| row.deleted_at.is_some()) {
+    let is_final = |row: &&Row| row.deleted_at.is_some() && !row.is_end_inferred;
+    if let Some(row) = current.row.as_ref().filter(is_final) {
         return kept(row, Verdict::Unchanged, "R3");
     }
     let row = match &current.row {
         Some(row) => row.clone(),
-        None => mirrored(&empty_row(parents, created_at(seen)), seen),
+        // Only that it was: what it held may be about somebody who is erased already.
+        None => Row {
+            public_metadata: Map::new(),
+            ..mirrored(&empty_row(parents, created_at(seen)), seen)
+        },
     };
     Merged {
         verdict: Verdict::Applied,
         rule: "R3",
         row: Some(Row {
-            deleted_at: Some(at),
+            deleted_at: Some(row.deleted_at.unwrap_or(at)),
+            is_end_inferred: false,
             // Not `refetch_at`: a rival may be waiting for the answer.
             ..row
         }),
@@ -230,7 +272,7 @@ fn empty_row(parents: Parents, created_at: Timestamp) -> Row {
         user_id: parents.user.id,
         role: String::new(),
         permissions: Vec::new(),
-        public_metadata: serde_json::Map::new(),
+        public_metadata: Map::new(),
         is_placeholder: false,
         clerk_version: 0,
         refetch_at: None,
@@ -239,6 +281,7 @@ fn empty_row(parents: Parents, created_at: Timestamp) -> Row {
         created_at,
         updated_at: None,
         deleted_at: None,
+        is_end_inferred: false,
         row_version: None,
     }
 }

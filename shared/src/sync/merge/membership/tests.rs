@@ -30,6 +30,7 @@ fn membership(patch: Value) -> clerk::OrganizationMembership {
 
 fn parents() -> Parents {
     let parent = |id| Parent {
+        walked_at: None,
         id: Uuid::from_u128(id),
         is_deleted: false,
         is_unknown: false,
