@@ -445,3 +445,120 @@ async fn the_address_is_the_primary_one_and_not_the_first() {
     assert_eq!(app.count("users").await, 5);
     app.database.remove().await;
 }
+
+/// Others meet a membership before its organization or its user, write a warning, and answer 200:
+/// what they did not write down then never comes again.
+#[tokio::test]
+async fn a_membership_before_what_it_hangs_on_is_not_lost() {
+    for is_away in [false, true] {
+        let app = TestApp::new().await;
+        let ada = app.clerk.create_user(json!({ "email": "ada@example.com" }));
+        let ada = ada["id"].as_str().unwrap();
+        app.clerk
+            .create_organization(json!({ "name": "Math", "created_by": ada }));
+        // Of all that happened, only the last message ever arrives.
+        let membership = app.clerk.take_messages().pop().unwrap();
+        if is_away {
+            app.clerk.down();
+        }
+        assert_eq!(app.deliver(&membership).await.body["outcome"], "applied");
+        assert_eq!(app.count("memberships where deleted_at is null").await, 1);
+        assert_eq!(app.deliver(&membership).await.body["outcome"], "duplicate");
+        app.clerk.up();
+        app.finish().await;
+    }
+}
+
+/// Others count members up and down with each delivery: repeated ones are counted again.
+#[tokio::test]
+async fn members_are_counted_by_who_they_are() {
+    let app = TestApp::new().await;
+    let math = app.clerk.create_organization(json!({ "name": "Math" }));
+    let math = math["id"].as_str().unwrap();
+    let mut names = Vec::new();
+    for name in ["ada", "grace", "mary"] {
+        names.push(app.user(name, None).await);
+    }
+    for user in &names {
+        app.clerk.add_member(math, user, "org:member");
+        app.clerk.advance(std::time::Duration::from_millis(10));
+        app.clerk.set_member_role(math, user, "org:admin");
+    }
+    app.clerk.remove_member(math, &names[0]);
+    let messages = app.clerk.take_messages();
+    // Each message again, and each event as a message of its own, in the wrong order.
+    for round in 0..3 {
+        for (n, message) in messages.iter().rev().enumerate() {
+            let again = serde_json::from_str(&message.body).unwrap();
+            let svix_id = format!("msg_{round}_{n}");
+            assert_eq!(app.deliver(message).await.status, 200);
+            assert_eq!(app.deliver_event(&svix_id, &again).await.status, 200);
+        }
+        assert_eq!(app.count("memberships where deleted_at is null").await, 2);
+        assert_eq!(app.count("memberships").await, 3);
+    }
+    app.finish().await;
+}
+
+/// Others do not listen to ends and changes of memberships, or let them outlive their
+/// organization: who was shut out goes on to see everything.
+#[tokio::test]
+async fn who_is_shut_out_of_an_organization_is_out() {
+    let app = TestApp::new().await;
+    let ada = app.user("ada", None).await;
+    let grace = app.user("grace", None).await;
+    let mary = app.user("mary", None).await;
+    let math = app.clerk.create_organization(json!({ "name": "Math" }));
+    let math = math["id"].as_str().unwrap();
+    for user in [&ada, &grace, &mary] {
+        app.clerk.add_member(math, user, "org:admin");
+    }
+    app.deliver_all().await;
+    app.clerk.advance(std::time::Duration::from_millis(10));
+    app.clerk.set_member_role(math, &ada, "org:member");
+    app.clerk.remove_member(math, &grace);
+    assert_eq!(app.deliver_all().await, ["applied", "applied"]);
+    let role = "
+        select coalesce(max(m.role), 'none')
+        from memberships m
+        join users u on u.id = m.user_id
+        where u.clerk_id = $1 and m.deleted_at is null";
+    for (user, expected) in [(&ada, "org:member"), (&grace, "none"), (&mary, "org:admin")] {
+        assert_eq!(app.one(role, user).await, expected);
+    }
+    // Clerk says that the organization is gone, and not a word about its members.
+    app.clerk.delete_organization(math);
+    assert_eq!(app.deliver_all().await, ["applied"]);
+    for user in [&ada, &grace, &mary] {
+        assert_eq!(app.one(role, user).await, "none");
+    }
+    app.finish().await;
+}
+
+/// Others delete by organization and user: the late end of an old membership shuts out who has
+/// joined again.
+#[tokio::test]
+async fn an_end_is_of_one_membership_and_not_of_the_pair() {
+    let app = TestApp::new().await;
+    let ada = app.user("ada", None).await;
+    let math = app.clerk.create_organization(json!({ "name": "Math" }));
+    let math = math["id"].as_str().unwrap();
+    let mut ends = Vec::new();
+    for _ in 0..3 {
+        app.clerk.add_member(math, &ada, "org:member");
+        app.deliver_all().await;
+        app.clerk.advance(std::time::Duration::from_millis(10));
+        app.clerk.remove_member(math, &ada);
+        ends.extend(app.clerk.take_messages());
+        app.clerk.advance(std::time::Duration::from_millis(10));
+    }
+    let last = app.clerk.add_member(math, &ada, "org:admin");
+    app.deliver_all().await;
+    for end in &ends {
+        assert_eq!(app.deliver(end).await.status, 200);
+        let live = "memberships where deleted_at is null and clerk_id = ";
+        let live = format!("{live}'{}'", last["id"].as_str().unwrap());
+        assert_eq!(app.count(&live).await, 1);
+    }
+    app.finish().await;
+}

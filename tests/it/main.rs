@@ -13,11 +13,15 @@ mod emulator_organizations;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod load;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod migrations;
 #[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod organizations;
 #[cfg(test)]
 mod reads;
 #[cfg(test)]
@@ -30,6 +34,8 @@ mod round_trips;
 mod sandboxes;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod sync_user;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::TestApp;
 
 /// The keys of a user, the same everywhere.
-const USER_KEYS: [&str; 17] = [
+pub(crate) const USER_KEYS: [&str; 17] = [
     "builderGroupId",
     "clerkId",
     "clerkSync",
@@ -243,6 +243,60 @@ async fn a_search_finds_parts_of_names_addresses_and_usernames_and_whole_ids() {
     check(&uuid, &["user_3"]).await;
     check(&uuid[..8], &[]).await;
     app.database.remove().await;
+}
+
+/// By Clerk's id or ours; who was a member before is none.
+#[tokio::test]
+async fn a_list_is_narrowed_to_the_members_of_an_organization() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", None).await;
+    let bob = app.user("bob", Some("INSTRUCTOR")).await;
+    let joan = app.user("joan", None).await;
+    let made = |name: &str, by: &str| {
+        let organization = json!({ "name": name, "created_by": by });
+        let organization = app.clerk.create_organization(organization);
+        organization["id"].as_str().unwrap().to_owned()
+    };
+    let club = made("Club", &ada);
+    let guild = made("Guild", &joan);
+    app.clerk.add_member(&club, &bob, "org:member");
+    app.clerk.add_member(&club, &joan, "org:member");
+    app.clerk.remove_member(&club, &joan);
+    app.settle().await;
+    let statement = "select id::text from organizations where clerk_id = $1";
+    let uuid = app.one(statement, &club).await;
+    let check = async |query: &str, expected: &[&str]| {
+        let path = format!("/api/admin/users?sort=name&{query}");
+        let body = app.get(&admin, &path).await.body;
+        let users = body["users"].as_array().unwrap();
+        let names: Vec<_> = users.iter().map(|user| &user["name"]).collect();
+        assert_eq!(names, expected, "{query}");
+        assert_eq!(body["total"], expected.len(), "{query}");
+    };
+    check(&format!("organization={club}"), &["ada", "bob"]).await;
+    check(&format!("organization={uuid}"), &["ada", "bob"]).await;
+    let loud = uuid.to_uppercase();
+    check(&format!("organization={loud}"), &["ada", "bob"]).await;
+    check(&format!("organization={guild}"), &["joan"]).await;
+    check("organization=org_nowhere", &[]).await;
+    let of_instructors = format!("organization={club}&role=INSTRUCTOR");
+    check(&of_instructors, &["bob"]).await;
+    let found = format!("organization={club}&search=ada&limit=1");
+    check(&found, &["ada"]).await;
+
+    let body = app
+        .get(&admin, &format!("/api/admin/users/{joan}"))
+        .await
+        .body;
+    let memberships = body["memberships"].as_array().unwrap();
+    assert_eq!(memberships.len(), 1, "{body}");
+    let shown = ["clerkOrgId", "organizationName", "role", "isPlaceholder"];
+    assert_eq!(
+        json!(shown.map(|key| &memberships[0][key])),
+        json!([guild, "Guild", "org:admin", false])
+    );
+    app.finish().await;
 }
 
 #[tokio::test]

@@ -15,14 +15,41 @@ use crate::support::gateway::{Answer, Call};
 const WEBHOOK: &str = "/api/webhooks/clerk";
 /// The address of nobody.
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
-/// Every route that asks who is calling.
-const GUARDED: [(&str, &str); 6] = [
+/// Every route that asks who is calling: those that set roles, those that pull from Clerk, and
+/// those that only read.
+const GUARDED: [(&str, &str); 14] = [
     ("PATCH", "/api/admin/users/user_1"),
     ("PATCH", "/api/admin/users"),
+    ("POST", "/api/sync/user"),
+    ("POST", "/api/sync/user/full"),
+    ("POST", "/api/sync/user/organizations"),
+    ("POST", "/api/sync/user/user_1"),
+    ("POST", "/api/sync/organization/org_1"),
+    ("POST", "/api/sync/organization/org_1/members"),
+    ("POST", "/api/sync/membership"),
+    ("GET", "/api/sync/status"),
     ("GET", "/api/admin/users"),
     ("GET", "/api/admin/users/user_1"),
     ("GET", "/api/admin/statistics"),
     ("GET", "/api/admin/role-changes"),
+];
+/// How many of these, the first ones, write to Clerk or ask it.
+const N_ASKING_CLERK: usize = 9;
+/// Those that only admins may use.
+const FOR_ADMINS: [(&str, &str); 8] = [
+    ("PATCH", "/api/admin/users/user_1"),
+    ("PATCH", "/api/admin/users"),
+    ("POST", "/api/sync/user/user_1"),
+    ("POST", "/api/sync/membership"),
+    ("GET", "/api/admin/users"),
+    ("GET", "/api/admin/users/user_1"),
+    ("GET", "/api/admin/statistics"),
+    ("GET", "/api/admin/role-changes"),
+];
+/// Those that only members of the organization, and admins, may use.
+const FOR_MEMBERS: [(&str, &str); 2] = [
+    ("POST", "/api/sync/organization/org_1"),
+    ("POST", "/api/sync/organization/org_1/members"),
 ];
 
 /// Settings, or methods and addresses.
@@ -59,6 +86,8 @@ impl Refusals {
 async fn ask(app: &TestApp, call: &Call, method: &str, path: &str) -> Answer {
     if path.starts_with(WEBHOOK) {
         app.call_webhook(call).await
+    } else if path.starts_with("/api/sync") {
+        app.call_sync_user(call).await
     } else if method == "PATCH" {
         app.call_update_role(call).await
     } else {
@@ -68,8 +97,13 @@ async fn ask(app: &TestApp, call: &Call, method: &str, path: &str) -> Answer {
 
 /// The same call at every guarded route; all refuse it in the same way.
 async fn ask_everywhere(app: &TestApp, prepare: impl Fn(Call) -> Call) -> Answer {
+    ask_at(app, &GUARDED, prepare).await
+}
+
+/// The same call at some routes; all refuse it in the same way.
+async fn ask_at(app: &TestApp, routes: Pairs<'_>, prepare: impl Fn(Call) -> Call) -> Answer {
     let mut answers = Vec::new();
-    for (method, path) in GUARDED {
+    for &(method, path) in routes {
         let call = prepare(with_good_body(Call::new(method, path), method, path));
         answers.push(ask(app, &call, method, path).await);
     }
@@ -91,6 +125,9 @@ fn with_good_body(call: Call, method: &str, path: &str) -> Call {
             call.json(&json!({ "userIds": ["user_1"], "role": "STUDENT" }))
         }
         ("PATCH", _) => call.json(&json!({ "role": "STUDENT" })),
+        ("POST", "/api/sync/membership") => call.json(&json!({
+            "clerkOrgId": "org_1", "clerkUserId": "user_1", "role": "org:member",
+        })),
         _ => call,
     }
 }
@@ -303,38 +340,56 @@ async fn not_admins() -> Refusals {
     .await;
     let claims = app.clerk.token_claims("user_nobody");
     let stranger = app.clerk.sign_jwt(app.clerk.token_header(), claims);
-    let cases = [
+    let no_admins = [
         ("a student", app.clerk.session_token(&student)),
         ("an instructor", app.clerk.session_token(&instructor)),
-        ("a banned admin", app.clerk.session_token(&banned)),
-        ("a deleted admin", token_of_deleted),
         ("an admin whose end no webhook told of", token_of_gone),
         ("a user whom Clerk does not know", stranger),
     ];
     let mut refusals = Refusals::default();
-    for (asked, token) in cases {
+    for (asked, token) in &no_admins {
+        let answer = ask_at(&app, &FOR_ADMINS, |call| call.token(token)).await;
+        refusals.add(*asked, answer);
+    }
+    for (asked, token) in &no_admins {
+        let answer = ask_at(&app, &FOR_MEMBERS, |call| call.token(token)).await;
+        refusals.add(format!("{asked}, and no member"), answer);
+    }
+    let nobody = [
+        ("a banned admin", app.clerk.session_token(&banned)),
+        ("a deleted admin", token_of_deleted),
+    ];
+    for (asked, token) in nobody {
         let answer = ask_everywhere(&app, |call| call.token(&token)).await;
-        refusals.add(asked, answer);
+        refusals.add(format!("{asked}, at every route"), answer);
     }
     app.database.remove().await;
     refusals
 }
 
 #[tokio::test]
-async fn who_is_no_admin_is_403_at_every_route() {
+async fn who_may_not_do_this_is_403_at_every_route() {
     assert_snapshot!(not_admins().await.told(), @r#"
     a student
       403 {"code":"admin_required","error":"Only an admin may do this.","requestId":"request-1"}
     an instructor
       403 {"code":"admin_required","error":"Only an admin may do this.","requestId":"request-1"}
-    a banned admin
-      403 {"code":"user_disabled","error":"This account is banned or was taken away by its directory.","requestId":"request-1"}
-    a deleted admin
-      403 {"code":"admin_required","error":"Only an admin may do this.","requestId":"request-1"}
     an admin whose end no webhook told of
       403 {"code":"admin_required","error":"Only an admin may do this.","requestId":"request-1"}
     a user whom Clerk does not know
       403 {"code":"admin_required","error":"Only an admin may do this.","requestId":"request-1"}
+    a student, and no member
+      403 {"code":"member_required","error":"Only a member of this organization, or an admin, may do this.","requestId":"request-1"}
+    an instructor, and no member
+      403 {"code":"member_required","error":"Only a member of this organization, or an admin, may do this.","requestId":"request-1"}
+    an admin whose end no webhook told of, and no member
+      403 {"code":"member_required","error":"Only a member of this organization, or an admin, may do this.","requestId":"request-1"}
+    a user whom Clerk does not know, and no member
+      403 {"code":"member_required","error":"Only a member of this organization, or an admin, may do this.","requestId":"request-1"}
+    a banned admin, at every route
+      403 {"code":"user_disabled","error":"This account is banned or was taken away by its directory.","requestId":"request-1"}
+    a deleted admin, at every route
+      403 {"code":"user_deleted","error":"This account was deleted.","requestId":"request-1"}
     "#);
 }
 
@@ -360,6 +415,18 @@ async fn not_found() -> Refusals {
         ("GET", &format!("/api/admin/users/{NOBODY}")),
         ("GET", "/api/admin/role-changes?userId=user_nobody"),
         ("GET", &format!("/api/admin/role-changes?userId={NOBODY}")),
+        ("POST", "/api/sync"),
+        ("POST", "/api/sync/users"),
+        ("POST", "/api/sync/user/user_1/organizations"),
+        ("POST", "/api/sync/organization"),
+        ("POST", "/api/sync/organization/org_1/member"),
+        ("POST", "/api/sync/organization/org_1/members/user_1"),
+        ("POST", "/api/sync/membership/org_1"),
+        ("GET", "/api/sync/status/user_1"),
+        ("POST", "/api/sync/user/user_nobody"),
+        ("POST", "/api/sync/organization/org_nowhere"),
+        ("POST", "/api/sync/organization/org_nowhere/members"),
+        ("POST", "/api/sync/membership"),
     ];
     let mut refusals = Refusals::default();
     for (method, path) in paths {
@@ -407,6 +474,30 @@ async fn what_is_not_there_is_404() {
       404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
     GET /api/admin/role-changes?userId=00000000-0000-4000-8000-000000000000
       404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
+    POST /api/sync
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    POST /api/sync/users
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    POST /api/sync/user/user_1/organizations
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    POST /api/sync/organization
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    POST /api/sync/organization/org_1/member
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    POST /api/sync/organization/org_1/members/user_1
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    POST /api/sync/membership/org_1
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    GET /api/sync/status/user_1
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    POST /api/sync/user/user_nobody
+      404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
+    POST /api/sync/organization/org_nowhere
+      404 {"code":"organization_not_found","error":"There is no such organization.","requestId":"request-1"}
+    POST /api/sync/organization/org_nowhere/members
+      404 {"code":"organization_not_found","error":"There is no such organization.","requestId":"request-1"}
+    POST /api/sync/membership
+      404 {"code":"membership_not_found","error":"The user is not a member of this organization.","requestId":"request-1"}
     PATCH of a deleted user
       404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
     "#);
@@ -439,6 +530,19 @@ async fn wrong_method() -> Refusals {
         }
         refusals.add(format!("anything but GET to {path}"), the_one(answers));
     }
+    let mut answers = Vec::new();
+    for (_, path) in GUARDED.iter().filter(|(method, _)| *method == "POST") {
+        for method in ["GET", "HEAD", "PUT", "PATCH", "DELETE"] {
+            answers.push(app.call_sync_user(&Call::new(method, path)).await);
+        }
+    }
+    refusals.add("anything but POST to what pulls", the_one(answers));
+    let mut answers = Vec::new();
+    for method in ["HEAD", "POST", "PUT", "PATCH", "DELETE"] {
+        let call = Call::new(method, "/api/sync/status");
+        answers.push(app.call_sync_user(&call).await);
+    }
+    refusals.add("anything but GET to the status", the_one(answers));
     app.database.remove().await;
     refusals
 }
@@ -455,6 +559,10 @@ async fn a_wrong_method_is_405_and_says_which_are_right() {
     anything but GET to /api/admin/statistics
       405 allow: GET {"code":"method_not_allowed","error":"This address answers GET only.","requestId":"request-1"}
     anything but GET to /api/admin/role-changes
+      405 allow: GET {"code":"method_not_allowed","error":"This address answers GET only.","requestId":"request-1"}
+    anything but POST to what pulls
+      405 allow: POST {"code":"method_not_allowed","error":"This address answers POST only.","requestId":"request-1"}
+    anything but GET to the status
       405 allow: GET {"code":"method_not_allowed","error":"This address answers GET only.","requestId":"request-1"}
     "#);
 }
@@ -522,6 +630,16 @@ async fn not_json_or_too_long() -> Refusals {
             refusals.add(format!("PATCH {path} with {kind:?}"), answer);
         }
     }
+    for path in ["/api/sync/membership", "/api/sync/user"] {
+        let call = Call::new("POST", path).token(&token);
+        let is_long = call.clone().header("content-type", "application/json");
+        let is_long = is_long.body(&padded(BODY_LIMIT + 1));
+        let answer = app.call_sync_user(&is_long).await;
+        refusals.add(format!("POST {path} with 256 KiB and a byte"), answer);
+        let is_text = call.header("content-type", "text/plain").body("{}");
+        let answer = app.call_sync_user(&is_text).await;
+        refusals.add(format!("POST {path} with a text"), answer);
+    }
     let call = Call::new("POST", WEBHOOK).body(&padded(1024 * 1024 + 1));
     let answer = app.call_webhook(&call).await;
     refusals.add("POST to the webhook with 1 MiB and a byte", answer);
@@ -557,6 +675,14 @@ async fn what_is_too_long_is_413_and_what_is_not_json_is_415() {
     PATCH /api/admin/users with Some("application/x-www-form-urlencoded")
       415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
     PATCH /api/admin/users with Some("application/jsonp")
+      415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
+    POST /api/sync/membership with 256 KiB and a byte
+      413 {"code":"body_too_large","error":"The body is longer than 262144 bytes.","requestId":"request-1"}
+    POST /api/sync/membership with a text
+      415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
+    POST /api/sync/user with 256 KiB and a byte
+      413 {"code":"body_too_large","error":"The body is longer than 262144 bytes.","requestId":"request-1"}
+    POST /api/sync/user with a text
       415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
     POST to the webhook with 1 MiB and a byte
       413 {"code":"body_too_large","error":"The body is longer than 1048576 bytes.","requestId":"request-1"}
@@ -716,6 +842,160 @@ async fn a_body_that_cannot_be_understood_is_422_and_the_fields_are_named() {
     "#);
 }
 
+/// 422 of sync-user: the ids, the bodies, the queries.
+async fn unreadable_wishes() -> Refusals {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let token = app.clerk.session_token(&admin);
+    let mut refusals = Refusals::default();
+    let paths = [
+        "user/me",
+        "user/user_",
+        "user/org_1",
+        "user/Full",
+        "user/00000000-0000-4000-8000-000000000000",
+        "user/user_1%2e2",
+        "organization/user_1",
+        "organization/org_",
+        "organization/%00",
+        "organization/acme/members",
+        "user?force=true",
+        "user/full?id=user_1",
+        "organization/org_1/members?page=2&limit=7",
+        "membership?dryRun=true",
+    ];
+    for path in paths {
+        let path = format!("/api/sync/{path}");
+        let call = with_good_body(Call::new("POST", &path).token(&token), "POST", &path);
+        refusals.add(format!("POST {path}"), app.call_sync_user(&call).await);
+    }
+    let call = Call::new("GET", "/api/sync/status?user=user_1").token(&token);
+    refusals.add(
+        "GET of the status of another",
+        app.call_sync_user(&call).await,
+    );
+    // A route without fields takes no body; an empty one is none.
+    let bodies = [
+        r#"{"clerkUserId":"user_1","force":true}"#,
+        "[]",
+        "null",
+        "no",
+    ];
+    for body in bodies {
+        let mut answers = Vec::new();
+        for &(method, path) in GUARDED.iter().filter(|(_, path)| takes_no_body(path)) {
+            let call = Call::new(method, path).token(&token);
+            let call = call.header("content-type", "application/json").body(body);
+            answers.push(app.call_sync_user(&call).await);
+        }
+        refusals.add(format!("what takes no body: {body}"), the_one(answers));
+    }
+    let of_membership = [
+        "{}",
+        r#"{"clerkOrgId":"org_1","clerkUserId":"user_1"}"#,
+        r#"{"clerkOrgId":"org_1","clerkUserId":"user_1","role":"org:member","permissions":[],"x":1}"#,
+        r#"{"clerkOrgId":"acme","clerkUserId":"user_1","role":"org:member"}"#,
+        r#"{"clerkOrgId":"org_1","clerkUserId":"ada","role":"org:member"}"#,
+        r#"{"clerkOrgId":"org_1","clerkUserId":"user_1","role":""}"#,
+        r#"{"clerkOrgId":"org_1","clerkUserId":"user_1","role":"a member"}"#,
+        r#"{"clerkOrgId":"org_1","clerkUserId":"user_1","role":null}"#,
+        r#"{"clerkOrgId":"org_1","clerkUserId":["user_1"],"role":"org:member"}"#,
+        "[]",
+    ];
+    for body in of_membership {
+        let call = Call::new("POST", "/api/sync/membership").token(&token);
+        let call = call.header("content-type", "application/json").body(body);
+        refusals.add(
+            format!("membership: {body}"),
+            app.call_sync_user(&call).await,
+        );
+    }
+    let long = json!({ "clerkOrgId": "org_1", "clerkUserId": "user_1", "role": "r".repeat(129) });
+    let call = Call::new("POST", "/api/sync/membership")
+        .token(&token)
+        .json(&long);
+    refusals.add("a role of 129 letters", app.call_sync_user(&call).await);
+    for table in [
+        "organizations",
+        "memberships",
+        "users where clerk_id = 'user_1'",
+    ] {
+        assert_eq!(app.count(table).await, 0, "{table}");
+    }
+    app.database.remove().await;
+    refusals
+}
+
+fn takes_no_body(path: &str) -> bool {
+    path.starts_with("/api/sync/") && path != "/api/sync/membership"
+}
+
+#[tokio::test]
+async fn a_wish_that_cannot_be_understood_is_422_and_the_fields_are_named() {
+    assert_snapshot!(unreadable_wishes().await.told(), @r#"
+    POST /api/sync/user/me
+      422 {"code":"invalid_user_id","error":"A user is named by the Clerk id (user_…) here.","fields":["clerkUserId"],"requestId":"request-1"}
+    POST /api/sync/user/user_
+      422 {"code":"invalid_user_id","error":"A user is named by the Clerk id (user_…) here.","fields":["clerkUserId"],"requestId":"request-1"}
+    POST /api/sync/user/org_1
+      422 {"code":"invalid_user_id","error":"A user is named by the Clerk id (user_…) here.","fields":["clerkUserId"],"requestId":"request-1"}
+    POST /api/sync/user/Full
+      422 {"code":"invalid_user_id","error":"A user is named by the Clerk id (user_…) here.","fields":["clerkUserId"],"requestId":"request-1"}
+    POST /api/sync/user/00000000-0000-4000-8000-000000000000
+      422 {"code":"invalid_user_id","error":"A user is named by the Clerk id (user_…) here.","fields":["clerkUserId"],"requestId":"request-1"}
+    POST /api/sync/user/user_1%2e2
+      422 {"code":"invalid_user_id","error":"A user is named by the Clerk id (user_…) here.","fields":["clerkUserId"],"requestId":"request-1"}
+    POST /api/sync/organization/user_1
+      422 {"code":"invalid_organization_id","error":"An organization is named by the Clerk id (org_…) here.","fields":["clerkOrgId"],"requestId":"request-1"}
+    POST /api/sync/organization/org_
+      422 {"code":"invalid_organization_id","error":"An organization is named by the Clerk id (org_…) here.","fields":["clerkOrgId"],"requestId":"request-1"}
+    POST /api/sync/organization/%00
+      422 {"code":"invalid_organization_id","error":"An organization is named by the Clerk id (org_…) here.","fields":["clerkOrgId"],"requestId":"request-1"}
+    POST /api/sync/organization/acme/members
+      422 {"code":"invalid_organization_id","error":"An organization is named by the Clerk id (org_…) here.","fields":["clerkOrgId"],"requestId":"request-1"}
+    POST /api/sync/user?force=true
+      422 {"code":"invalid_query","error":"These fields are not known here: force.","fields":["force"],"requestId":"request-1"}
+    POST /api/sync/user/full?id=user_1
+      422 {"code":"invalid_query","error":"These fields are not known here: id.","fields":["id"],"requestId":"request-1"}
+    POST /api/sync/organization/org_1/members?page=2&limit=7
+      422 {"code":"invalid_query","error":"These fields are not known here: page, limit.","fields":["page","limit"],"requestId":"request-1"}
+    POST /api/sync/membership?dryRun=true
+      422 {"code":"invalid_query","error":"These fields are not known here: dryRun.","fields":["dryRun"],"requestId":"request-1"}
+    GET of the status of another
+      422 {"code":"invalid_query","error":"These fields are not known here: user.","fields":["user"],"requestId":"request-1"}
+    what takes no body: {"clerkUserId":"user_1","force":true}
+      422 {"code":"invalid_body","error":"These fields are not known here: clerkUserId, force.","fields":["clerkUserId","force"],"requestId":"request-1"}
+    what takes no body: []
+      422 {"code":"invalid_body","error":"The body is not a JSON object.","requestId":"request-1"}
+    what takes no body: null
+      422 {"code":"invalid_body","error":"The body is not a JSON object.","requestId":"request-1"}
+    what takes no body: no
+      422 {"code":"invalid_body","error":"The body is not a JSON object.","requestId":"request-1"}
+    membership: {}
+      422 {"code":"invalid_body","error":"A field is missing: clerkOrgId.","fields":["clerkOrgId"],"requestId":"request-1"}
+    membership: {"clerkOrgId":"org_1","clerkUserId":"user_1"}
+      422 {"code":"invalid_body","error":"A field is missing: role.","fields":["role"],"requestId":"request-1"}
+    membership: {"clerkOrgId":"org_1","clerkUserId":"user_1","role":"org:member","permissions":[],"x":1}
+      422 {"code":"invalid_body","error":"These fields are not known here: permissions, x.","fields":["permissions","x"],"requestId":"request-1"}
+    membership: {"clerkOrgId":"acme","clerkUserId":"user_1","role":"org:member"}
+      422 {"code":"invalid_organization_id","error":"An organization is named by the Clerk id (org_…) here.","fields":["clerkOrgId"],"requestId":"request-1"}
+    membership: {"clerkOrgId":"org_1","clerkUserId":"ada","role":"org:member"}
+      422 {"code":"invalid_user_id","error":"A user is named by the Clerk id (user_…) here.","fields":["clerkUserId"],"requestId":"request-1"}
+    membership: {"clerkOrgId":"org_1","clerkUserId":"user_1","role":""}
+      422 {"code":"invalid_role","error":"A role in an organization is a word, such as org:member.","fields":["role"],"requestId":"request-1"}
+    membership: {"clerkOrgId":"org_1","clerkUserId":"user_1","role":"a member"}
+      422 {"code":"invalid_role","error":"A role in an organization is a word, such as org:member.","fields":["role"],"requestId":"request-1"}
+    membership: {"clerkOrgId":"org_1","clerkUserId":"user_1","role":null}
+      422 {"code":"invalid_body","error":"This field is not what it should be: role.","fields":["role"],"requestId":"request-1"}
+    membership: {"clerkOrgId":"org_1","clerkUserId":["user_1"],"role":"org:member"}
+      422 {"code":"invalid_body","error":"This field is not what it should be: clerkUserId.","fields":["clerkUserId"],"requestId":"request-1"}
+    membership: []
+      422 {"code":"invalid_body","error":"The body is not a JSON object.","requestId":"request-1"}
+    a role of 129 letters
+      422 {"code":"invalid_role","error":"A role in an organization is a word, such as org:member.","fields":["role"],"requestId":"request-1"}
+    "#);
+}
+
 /// 422 of admin-users: the query.
 async fn unreadable_queries() -> Refusals {
     let app = TestApp::new().await;
@@ -737,7 +1017,8 @@ async fn unreadable_queries() -> Refusals {
         "users?sort=age",
         "users?sort=-lastName",
         "users?role=KING",
-        "users?organization=org_1",
+        "users?organization=acme",
+        "users?organization=",
         "users/me",
         "users/user_1?fields=id",
         "statistics?since=today",
@@ -793,8 +1074,10 @@ async fn a_query_that_cannot_be_understood_is_422_and_the_parameters_are_named()
       422 {"code":"invalid_query","error":"This field is not what it should be: sort.","fields":["sort"],"requestId":"request-1"}
     users?role=KING
       422 {"code":"invalid_role","error":"The role must be STUDENT, INSTRUCTOR or ADMIN.","fields":["role"],"requestId":"request-1"}
-    users?organization=org_1
-      422 {"code":"invalid_query","error":"These fields are not known here: organization.","fields":["organization"],"requestId":"request-1"}
+    users?organization=acme
+      422 {"code":"invalid_query","error":"An organization is named by the UUID of the row or by the Clerk id (org_…).","fields":["organization"],"requestId":"request-1"}
+    users?organization=
+      422 {"code":"invalid_query","error":"An organization is named by the UUID of the row or by the Clerk id (org_…).","fields":["organization"],"requestId":"request-1"}
     users/me
       422 {"code":"invalid_user_id","error":"A user is named by the UUID of the row or by the Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
     users/user_1?fields=id
@@ -896,23 +1179,14 @@ async fn a_time_long_before_all_changes_is_no_failure_of_ours() {
 /// 500: a setting is missing, and only what needs it says so.
 async fn not_configured() -> Refusals {
     let mut refusals = Refusals::default();
-    let all = [
-        ("POST", WEBHOOK),
-        GUARDED[0],
-        GUARDED[1],
-        GUARDED[2],
-        GUARDED[3],
-        GUARDED[4],
-        GUARDED[5],
-    ];
-    let webhook = &all[..1];
-    let setters = &all[1..3];
-    let guarded = &all[1..];
+    let all: Vec<_> = [("POST", WEBHOOK)].into_iter().chain(GUARDED).collect();
+    let (webhook, guarded) = all.split_at(1);
+    let (asking_clerk, _) = guarded.split_at(N_ASKING_CLERK);
     let cases: [(Pairs<'_>, Pairs<'_>); 8] = [
         (&[("DATABASE_URL", "")], &all),
         (&[("DATABASE_URL", "mysql://app@localhost/app")], &all),
         (&[("DATABASE_URL", "ssm:/app/database")], &all),
-        (&[("CLERK_SECRET_KEY", "")], setters),
+        (&[("CLERK_SECRET_KEY", "")], asking_clerk),
         (&[("CLERK_SECRET_KEY", ""), ("CLERK_JWT_KEY", "")], guarded),
         (&[("CLERK_JWT_KEY", "no key")], guarded),
         (&[("CLERK_WEBHOOK_SECRET", "")], webhook),
@@ -929,7 +1203,7 @@ async fn not_configured() -> Refusals {
             .iter()
             .map(|(name, value)| format!("{name}={value:?}"));
         let settings = settings.collect::<Vec<_>>().join(", ");
-        let asked = format!("{settings}, at {} of 7 routes", routes.len());
+        let asked = format!("{settings}, at {} of {} routes", routes.len(), all.len());
         refusals.add(asked, the_one(answers));
         app.database.remove().await;
     }
@@ -962,21 +1236,21 @@ async fn ask_well(app: &TestApp, admin: &str, method: &str, path: &str) -> Answe
 #[tokio::test]
 async fn a_missing_setting_is_500_and_named_by_what_does_not_work() {
     assert_snapshot!(not_configured().await.told(), @r#"
-    DATABASE_URL="", at 7 of 7 routes
+    DATABASE_URL="", at 15 of 15 routes
       500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
-    DATABASE_URL="mysql://app@localhost/app", at 7 of 7 routes
+    DATABASE_URL="mysql://app@localhost/app", at 15 of 15 routes
       500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
-    DATABASE_URL="ssm:/app/database", at 7 of 7 routes
+    DATABASE_URL="ssm:/app/database", at 15 of 15 routes
       500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
-    CLERK_SECRET_KEY="", at 2 of 7 routes
+    CLERK_SECRET_KEY="", at 9 of 15 routes
       500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
-    CLERK_SECRET_KEY="", CLERK_JWT_KEY="", at 6 of 7 routes
+    CLERK_SECRET_KEY="", CLERK_JWT_KEY="", at 14 of 15 routes
       500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
-    CLERK_JWT_KEY="no key", at 6 of 7 routes
+    CLERK_JWT_KEY="no key", at 14 of 15 routes
       500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
-    CLERK_WEBHOOK_SECRET="", at 1 of 7 routes
+    CLERK_WEBHOOK_SECRET="", at 1 of 15 routes
       500 {"code":"not_configured","error":"Webhook verification not configured","requestId":"request-1"}
-    CLERK_WEBHOOK_SECRET="secretsmanager:clerk", at 1 of 7 routes
+    CLERK_WEBHOOK_SECRET="secretsmanager:clerk", at 1 of 15 routes
       500 {"code":"not_configured","error":"Webhook verification not configured","requestId":"request-1"}
     "#);
 }
@@ -1016,6 +1290,7 @@ async fn every_refusal_is_a_sentence_and_tells_nothing_of_our_inside() {
         in_conflict().await,
         not_json_or_too_long().await,
         unreadable_bodies().await,
+        unreadable_wishes().await,
         unreadable_queries().await,
         not_configured().await,
         unreachable().await,

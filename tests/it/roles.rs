@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use clerk_emulator::Fault;
 use serde_json::{Value, json};
-use shared::db::{Check, Role};
 use shared::db::role_changes::Source;
 use shared::db::roles::{Change, Refusal, Verdict};
 use shared::db::users::{Key, PushChange, Write};
+use shared::db::{Check, Role};
 use shared::gate::Gate;
 use shared::ids::UserId;
 

@@ -26,14 +26,26 @@ use crate::support::TestApp;
 use crate::support::database::Database;
 use crate::support::gateway::{Answer, Call};
 
-const FUNCTIONS: [&str; 4] = ["clerk-webhook", "update-role", "admin-users", "reconcile"];
+const FUNCTIONS: [&str; 5] = [
+    "clerk-webhook",
+    "update-role",
+    "admin-users",
+    "sync-user",
+    "reconcile",
+];
 
-const ROUTES: [&str; 5] = [
+const ROUTES: [&str; 11] = [
     "ANY /api/webhooks/clerk=clerk-webhook",
     "PATCH /api/admin/users=update-role",
     "PATCH /api/admin/users/{userId}=update-role",
     "GET /api/admin/users=admin-users",
     "GET /api/admin/users/{userId}=admin-users",
+    "ANY /api/sync/user=sync-user",
+    "ANY /api/sync/user/{clerkUserId}=sync-user",
+    "ANY /api/sync/organization/{clerkOrgId}=sync-user",
+    "ANY /api/sync/organization/{clerkOrgId}/members=sync-user",
+    "ANY /api/sync/membership=sync-user",
+    "ANY /api/sync/status=sync-user",
 ];
 
 /// Postgres trusts this machine and never asks for it.
@@ -44,7 +56,7 @@ const PERSONAL: [&str; 4] = ["quirinus", "xanthippe", "@example.com", "email_add
 
 /// The functions as processes behind a gateway, between a real database and the emulator.
 struct Deployed {
-    app: TestApp,
+    app: Box<TestApp>,
     host: Host,
     gateway: String,
     http: reqwest::Client,
@@ -76,7 +88,7 @@ impl Deployed {
         let gateway = format!("http://{}", address.await.unwrap());
         let http = reqwest::Client::new();
         Self {
-            app,
+            app: Box::new(app),
             host,
             gateway,
             http,
@@ -108,6 +120,13 @@ impl Deployed {
         let token = self.app.clerk.session_token(admin);
         let url = format!("{}{path}", self.gateway);
         answer(self.http.get(url).bearer_auth(token)).await
+    }
+
+    /// Somebody has something pulled from Clerk through the gateway: a request without a body.
+    async fn sync(&self, user: &str, path: &str) -> Answer {
+        let token = self.app.clerk.session_token(user);
+        let url = format!("{}/api/sync/{path}", self.gateway);
+        answer(self.http.post(url).bearer_auth(token)).await
     }
 
     /// One tick by the clock of EventBridge.
@@ -188,7 +207,7 @@ impl Deployed {
     /// Both sides are equal and the logs are clean; then the database goes.
     async fn finish(self) {
         self.assert_logs_are_clean();
-        self.app.finish().await;
+        Box::pin(self.app.finish()).await;
     }
 
     #[track_caller]
@@ -399,6 +418,39 @@ fn netlify(method: &str, path: &str, headers: &[(String, String)], body: &str) -
     })
 }
 
+/// A request in the form of a recorded sample of a gateway: without a query, a body or a cookie.
+fn sampled(sample: &str, method: &str, path: &str, token: &str) -> Value {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/gateway");
+    let text = fs::read_to_string(format!("{folder}/{sample}.json")).unwrap();
+    let mut event: Value = serde_json::from_str(&text).unwrap();
+    let fields = event.as_object_mut().unwrap();
+    fields.retain(|name, _| !name.to_lowercase().contains("query") && name != "cookies");
+    fields.insert("body".to_owned(), Value::Null);
+    fields.insert("isBase64Encoded".to_owned(), json!(false));
+    let bearer = format!("Bearer {token}");
+    for (name, value) in [
+        ("headers", json!(bearer)),
+        ("multiValueHeaders", json!([bearer])),
+    ] {
+        if let Some(headers) = fields.get_mut(name).and_then(Value::as_object_mut) {
+            headers.retain(|name, _| !["cookie", "content-type"].contains(&&*name.to_lowercase()));
+            headers.insert("authorization".to_owned(), value);
+        }
+    }
+    if fields.contains_key("httpMethod") {
+        fields.insert("httpMethod".to_owned(), json!(method));
+    }
+    if fields.contains_key("rawPath") {
+        let context = &mut fields["requestContext"];
+        context["http"]["method"] = json!(method);
+        context["http"]["path"] = json!(path);
+        fields.insert("rawPath".to_owned(), json!(path));
+    } else {
+        fields.insert("path".to_owned(), json!(path));
+    }
+    event
+}
+
 /// What EventBridge sends.
 fn tick() -> Value {
     json!({
@@ -496,6 +548,88 @@ async fn a_change_goes_through_the_processes_in_both_directions() {
 }
 
 #[tokio::test]
+async fn an_organization_is_pulled_through_the_process_whatever_the_webhooks_do() {
+    let it = Deployed::new().await;
+    let quirinus = it.app.admin("quirinus").await;
+    let xanthippe = it.app.user("xanthippe", Some("STUDENT")).await;
+    let acme = it.app.clerk.silently(|clerk| {
+        let new = json!({ "name": "Acme", "created_by": quirinus });
+        let acme = clerk.create_organization(new)["id"].clone();
+        clerk.add_member(acme.as_str().unwrap(), &xanthippe, "org:member");
+        acme.as_str().unwrap().to_owned()
+    });
+    let outsider = it.app.user("socrates", None).await;
+    let answer = it
+        .sync(&outsider, &format!("organization/{acme}/members"))
+        .await;
+    assert_eq!(
+        (answer.status, &answer.body["code"]),
+        (403, &json!("member_required"))
+    );
+    let answer = it.sync(&xanthippe, "user").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.body["source"], "clerk");
+    assert_eq!(answer.body["verified"], true);
+    assert_eq!(answer.body["organizations"][0]["clerkId"], json!(acme));
+    assert_eq!(answer.body["memberships"][0]["role"], "org:member");
+    let answer = it
+        .sync(&xanthippe, &format!("organization/{acme}/members"))
+        .await;
+    assert_eq!(
+        (answer.status, &answer.body["members"]),
+        (200, &json!({ "total": 2, "synced": 2, "ended": 0 }))
+    );
+    let answer = it.get(&quirinus, "/api/sync/status").await;
+    assert_eq!(
+        (answer.status, &answer.body["organizations"][0]["name"]),
+        (200, &json!("Acme"))
+    );
+    let path = format!("/api/admin/users?organization={acme}");
+    let answer = it.get(&quirinus, &path).await;
+    assert_eq!((answer.status, &answer.body["total"]), (200, &json!(2)));
+    it.finish().await;
+}
+
+#[tokio::test]
+async fn a_pull_is_answered_in_the_form_of_each_gateway() {
+    let it = Deployed::new().await;
+    let xanthippe = it.app.user("xanthippe", Some("STUDENT")).await;
+    let token = it.app.clerk.session_token(&xanthippe);
+    for (sample, prefix) in [
+        ("api_gateway_v1", ""),
+        ("api_gateway_v2", ""),
+        ("api_gateway_v2_stage", "/live"),
+        ("function_url", ""),
+        ("alb", ""),
+        ("cargo_lambda_watch", ""),
+        ("netlify", ""),
+        ("netlify", "/.netlify/functions/sync-user"),
+    ] {
+        for (method, path, with_token, expected) in [
+            ("POST", "/api/sync/user", true, 200),
+            ("POST", "/api/sync/user/full", true, 200),
+            ("GET", "/api/sync/status", true, 200),
+            ("GET", "/api/sync/user", true, 405),
+            ("POST", "/api/sync/user", false, 401),
+            ("POST", "/api/sync/nothing", true, 404),
+        ] {
+            let token = if with_token { token.as_str() } else { "" };
+            let event = sampled(sample, method, &format!("{prefix}{path}"), token);
+            let answer = answered(&it.host.invoke("sync-user", &event).await);
+            assert_eq!(
+                answer.status, expected,
+                "{sample}: {method} {prefix}{path}: {}",
+                answer.body
+            );
+            if expected == 200 {
+                assert_eq!(answer.body["user"]["clerkId"], json!(xanthippe));
+            }
+        }
+    }
+    it.finish().await;
+}
+
+#[tokio::test]
 async fn a_change_goes_through_the_processes_in_the_form_of_netlify() {
     let it = Deployed::new().await;
     let quirinus = it.app.admin("quirinus").await;
@@ -550,6 +684,82 @@ async fn a_sandbox_without_settings_refuses_and_lives_on() {
     for line in host.logs("clerk-webhook") {
         let line: Value = serde_json::from_str(&line).unwrap();
         assert!(line["level"].is_string(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_sandbox_of_sync_user_without_settings_refuses_and_lives_on() {
+    let clerk = Emulator::start(Options::default()).await.unwrap();
+    let token = clerk.session_token(clerk.create_user(json!({}))["id"].as_str().unwrap());
+    let database = ("DATABASE_URL", "postgres://app@127.0.0.1:1/app");
+    let key = ("CLERK_JWT_KEY", clerk.jwt_key());
+    for (settings, expected) in [
+        (vec![], "Clerk authentication not configured"),
+        (vec![database], "Clerk authentication not configured"),
+        (vec![key], "Clerk authentication not configured"),
+        (vec![key, database], "Clerk authentication not configured"),
+        (
+            vec![key, ("CLERK_SECRET_KEY", clerk.secret_key())],
+            "Database not configured",
+        ),
+    ] {
+        let function = Function::new("sync-user", binary("sync-user"));
+        let with =
+            |function: Function, (variable, value): &(&str, &str)| function.env(*variable, *value);
+        let host = host([settings.iter().fold(function, with)]);
+        let call = Call::new("POST", "/api/sync/user").token(&token);
+        for _ in 0..2 {
+            let answer = answered(&host.invoke("sync-user", &call.event()).await);
+            assert_eq!(
+                (answer.status, &answer.body["code"]),
+                (500, &json!("not_configured"))
+            );
+            assert_eq!(answer.body["error"], expected, "{settings:?}");
+        }
+        assert_eq!(host.pids("sync-user").len(), 1, "it lives on");
+        for line in host.logs("sync-user") {
+            assert!(
+                !line.contains(clerk.secret_key()) && !line.contains(&token),
+                "{line}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sandbox_of_sync_user_that_refuses_has_connected_nowhere() {
+    let clerk = Emulator::start(Options::default()).await.unwrap();
+    let listener = || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    };
+    let (database, database_address) = listener();
+    let (api, api_address) = listener();
+    let function = Function::new("sync-user", binary("sync-user"))
+        .env(
+            "DATABASE_URL",
+            format!("postgres://app@{database_address}/app"),
+        )
+        .env("CLERK_API_URL", format!("http://{api_address}"))
+        .env("CLERK_SECRET_KEY", clerk.secret_key())
+        .env("CLERK_JWT_KEY", clerk.jwt_key());
+    let host = host([function]);
+    for (method, path, expected) in [
+        ("GET", "/api/sync/user", 405),
+        ("POST", "/api/sync/user", 401),
+        ("GET", "/api/sync/status", 401),
+        ("POST", "/api/sync/nothing", 404),
+    ] {
+        let event = Call::new(method, path).event();
+        let answer = answered(&host.invoke("sync-user", &event).await);
+        assert_eq!(answer.status, expected, "{method} {path}");
+    }
+    // Who had connected would wait in the queue.
+    for listener in [database, api] {
+        let waiting = listener.accept().map_err(|error| error.kind());
+        assert_eq!(waiting.unwrap_err(), std::io::ErrorKind::WouldBlock);
     }
 }
 
@@ -625,9 +835,11 @@ async fn a_thawed_sandbox_finds_its_database_connection_dead_and_works_at_once()
         200
     );
     assert_eq!(it.deliver(&it.message()).await.status, 200);
-    let pids = ["clerk-webhook", "update-role"].map(|function| it.pid(function));
+    assert_eq!(it.sync(&xanthippe, "user").await.status, 200);
+    let thawed = ["clerk-webhook", "update-role", "sync-user"];
+    let pids = thawed.map(|function| it.pid(function));
     for role in ["INSTRUCTOR", "STUDENT", "ADMIN"] {
-        for function in ["clerk-webhook", "update-role"] {
+        for function in thawed {
             it.host.freeze(function).await;
         }
         it.end_connections().await;
@@ -647,8 +859,13 @@ async fn a_thawed_sandbox_finds_its_database_connection_dead_and_works_at_once()
         assert_eq!(it.app.role(&xanthippe).await, role);
         assert_eq!(it.app.row(&xanthippe).await["last_name"], role);
         it.deliver(&it.message()).await;
+        let answer = it.sync(&xanthippe, "user").await;
+        assert_eq!(
+            (answer.status, &answer.body["verified"]),
+            (200, &json!(true))
+        );
     }
-    let still = ["clerk-webhook", "update-role"].map(|function| it.pid(function));
+    let still = thawed.map(|function| it.pid(function));
     assert_eq!(still, pids);
     it.finish().await;
 }
@@ -660,10 +877,12 @@ async fn a_thawed_sandbox_finds_its_connection_to_clerk_dead_and_works_at_once()
     let xanthippe = it.app.user("xanthippe", Some("STUDENT")).await;
     let answer = it.set_role(&quirinus, &xanthippe, "ADMIN").await;
     assert_eq!(answer.body["clerkSync"], "synced", "{}", answer.body);
-    let pid = it.pid("update-role");
+    assert_eq!(it.sync(&xanthippe, "user").await.body["source"], "clerk");
+    let pids = ["update-role", "sync-user"].map(|function| it.pid(function));
     for (role, is_frozen) in [("INSTRUCTOR", true), ("STUDENT", false), ("ADMIN", true)] {
         if is_frozen {
             it.host.freeze("update-role").await;
+            it.host.freeze("sync-user").await;
         }
         it.restart_clerk().await;
         let answer = it.set_role(&quirinus, &xanthippe, role).await;
@@ -673,8 +892,16 @@ async fn a_thawed_sandbox_finds_its_connection_to_clerk_dead_and_works_at_once()
             answer.body
         );
         assert_eq!(it.app.clerk_role(&xanthippe), role);
+        let answer = it.sync(&xanthippe, "user").await;
+        assert_eq!(
+            (answer.status, &answer.body["source"]),
+            (200, &json!("clerk")),
+            "{role}: {}",
+            answer.body
+        );
     }
-    assert_eq!(it.pid("update-role"), pid);
+    let still = ["update-role", "sync-user"].map(|function| it.pid(function));
+    assert_eq!(still, pids);
     it.finish().await;
 }
 
@@ -715,6 +942,44 @@ async fn a_sandbox_killed_while_it_pushes_a_role_loses_nothing() {
         assert_eq!(answer.body["clerkSync"], "synced");
         it.finish().await;
     }
+}
+
+/// What a walk owes is written before Clerk is asked: whoever comes next goes on.
+#[tokio::test]
+async fn a_sandbox_killed_while_it_walks_leaves_the_walk_to_the_next_tick() {
+    let it = Deployed::new().await;
+    let quirinus = it.app.admin("quirinus").await;
+    let acme = it.app.clerk.silently(|clerk| {
+        let new = json!({ "name": "Acme", "created_by": quirinus });
+        clerk.create_organization(new)["id"].clone()
+    });
+    let acme = acme.as_str().unwrap();
+    let path = format!("organization/{acme}/members");
+    let list = format!("/v1/organizations/{acme}/memberships");
+    let late = Effect::DelayBefore(Duration::from_secs(20));
+    it.app.clerk.clear_requests();
+    it.app.clerk.fault(Fault::new(late).on("GET", &list).once());
+    let kill = async {
+        until("Clerk is asked", async || {
+            let requests = it.app.clerk.requests();
+            requests.iter().any(|call| call.path == list)
+        })
+        .await;
+        it.host.kill("sync-user").await;
+    };
+    let (answer, ()) = tokio::join!(it.sync(&quirinus, &path), kill);
+    assert_eq!(answer.status, 500);
+    let owed = "organizations where members_refetch_at is not null";
+    assert_eq!(it.app.count(owed).await, 1);
+    assert_eq!(it.app.count("memberships").await, 0);
+    it.app.forget_waits().await;
+    let Outcome::Response(report) = it.tick().await else {
+        panic!("the tick ends well");
+    };
+    assert_eq!(report["nWalked"], 1, "{report}");
+    assert_eq!(it.app.count(owed).await, 0);
+    assert_eq!(it.sync(&quirinus, &path).await.status, 200);
+    it.finish().await;
 }
 
 /// Postgres may finish what a dead client had asked for, or not: all of it or nothing.
@@ -808,6 +1073,17 @@ async fn a_silent_clerk_does_not_cost_the_answer_before_the_timeout() {
         assert_eq!(answer.body["clerkSync"], "pending");
         assert_eq!(it.app.role(&xanthippe).await, "INSTRUCTOR");
         assert_eq!(it.host.pids("update-role").len(), 1, "it was not killed");
+        for path in ["user", &format!("user/{xanthippe}")] {
+            let answer = it.sync(&quirinus, path).await;
+            assert_eq!(
+                (answer.status, &answer.body["source"]),
+                (200, &json!("database")),
+                "{path}: {}",
+                answer.body
+            );
+            assert_eq!(answer.body["isComplete"], false);
+        }
+        assert_eq!(it.host.pids("sync-user").len(), 1, "it was not killed");
         it.app.clerk.clear_faults();
         it.finish().await;
     }
@@ -889,7 +1165,7 @@ async fn a_tick_tells_what_it_did_and_fails_aloud_without_the_database() {
     it.app.forget_waits().await;
     let report = json!({
         "nDelivered": 1, "nPutOff": 0, "nDead": 0,
-        "nRefetched": 0, "nUnanswered": 0, "nErased": 0,
+        "nRefetched": 0, "nEnded": 0, "nUnanswered": 0, "nWalked": 0, "nErased": 0,
     });
     assert_eq!(it.tick().await, Outcome::Response(report));
     let pid = it.pid("reconcile");
@@ -974,6 +1250,16 @@ async fn the_logs_are_json_and_hold_no_secret_and_nobodys_data() {
         let answer = answered(&it.host.invoke("admin-users", &call.event()).await);
         assert_eq!(answer.status, 401);
 
+        clerk.fault(Fault::status(500).on("GET", "/v1/users").once());
+        for path in [
+            "user",
+            "user/xanthippe@example.com",
+            "organization/xanthippe",
+        ] {
+            it.sync(&quirinus, path).await;
+            it.sync(&xanthippe, path).await;
+        }
+
         door.shut().await;
         assert_eq!(it.deliver(&message).await.status, 503);
         assert_eq!(
@@ -981,6 +1267,7 @@ async fn the_logs_are_json_and_hold_no_secret_and_nobodys_data() {
             503
         );
         assert_eq!(it.get(&quirinus, path).await.status, 503);
+        assert_eq!(it.sync(&quirinus, "user").await.status, 503);
         assert!(matches!(it.tick().await, Outcome::FunctionError { .. }));
         for function in FUNCTIONS {
             let logs = it.host.logs(function);

@@ -3,5 +3,6 @@
 pub(crate) mod app;
 pub(crate) mod database;
 pub(crate) mod gateway;
+pub(crate) mod proxy;
 
 pub(crate) use app::TestApp;

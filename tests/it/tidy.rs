@@ -207,7 +207,7 @@ fn top_level_items(list: &str) -> Vec<&str> {
 }
 
 /// Which module of `shared` may name which others, besides those that everyone may name.
-const MAY_NAME: [(&str, &[&str]); 12] = [
+const MAY_NAME: [(&str, &[&str]); 13] = [
     ("config", &[]),
     ("ids", &[]),
     ("telemetry", &[]),
@@ -220,6 +220,7 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
     ("sync", &["clerk", "webhook", "db", "error"]),
     ("http", &["error", "auth", "webhook"]),
     ("schedule", &["error", "http"]),
+    ("gate", &["auth", "clerk", "db", "error", "http", "sync"]),
 ];
 /// Modules that know nothing of the others, and that the others may name.
 const LEAVES: [&str; 4] = ["config", "ids", "telemetry", "tls"];
@@ -575,17 +576,17 @@ fn no_function_names_another() {
     check(&files(&["functions"], ".rs"), is_another);
     finds(
         "functions/update-role/src/lib.rs",
-        "use admin_users::App;",
+        "use admin_users::handle;",
         is_another,
         &["admin_users"],
     );
-    let own = "use admin_users::{App, handle};";
+    let own = "use admin_users::handle;";
     finds("functions/admin-users/src/main.rs", own, is_another, &[]);
 }
 
 #[test]
 fn what_only_decides_does_not_wait() {
-    let mut pure = files(&["shared/src/webhook"], ".rs");
+    let mut pure = files(&["shared/src/webhook", "shared/src/sync/merge"], ".rs");
     for path in [
         "webhook.rs",
         "sync/merge.rs",
@@ -651,14 +652,14 @@ fn every_folder_of_a_function_is_a_package_and_a_binary_of_its_name() {
     );
 }
 
-/// The functions that no row of a table names.
-fn untold(readme: &str, functions: &[String]) -> Vec<String> {
+/// The names that no row of a table has.
+fn untold(readme: &str, names: &[String]) -> Vec<String> {
     let rows: Vec<&str> = readme
         .lines()
         .filter(|line| line.trim_start().starts_with('|'))
         .collect();
     let is_told = |name: &String| rows.iter().any(|row| row.contains(&format!("`{name}`")));
-    functions
+    names
         .iter()
         .filter(|name| !is_told(name))
         .cloned()
@@ -701,6 +702,34 @@ fn every_event_that_is_handled_has_a_fixture() {
     }
     let text = "match kind { \"team.created\" => 1, \"a.b\" => 2 } // \"no.updated\"";
     assert!(event_types(text).into_iter().eq(["team.created"]));
+}
+
+/// Each type is a metric of its own: nothing is counted by name that is not handled.
+#[test]
+fn every_event_that_is_handled_is_counted_by_its_name() {
+    let handled = event_types(&read("shared/src/webhook/event.rs").text);
+    let counted = event_types(&read("shared/src/telemetry/metrics.rs").text);
+    assert_eq!(counted, handled);
+}
+
+/// The metrics that are measured.
+fn metrics(text: &str) -> Vec<String> {
+    let code = take_apart(text).code;
+    let (_, body) = code.split_once("pub enum Metric {").unwrap_or_default();
+    let (body, _) = body.split_once('}').unwrap_or_default();
+    words(body).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_readme_has_every_metric_in_its_table() {
+    let text = "pub enum Metric {\n  /// How long.\n  Duration,\n  Failed,\n}\nenum Other { A }";
+    assert_eq!(metrics(text), ["Duration", "Failed"]);
+    let measured = metrics(&read("shared/src/telemetry/metrics.rs").text);
+    assert!(measured.len() >= 10, "{measured:?}");
+    assert_eq!(
+        untold(&read("README.md").text, &measured),
+        Vec::<String>::new()
+    );
 }
 
 /// What is wrong with how a file opens.
