@@ -1,4 +1,5 @@
-"""Runs the emulator of Clerk and all functions, and drives the main job once in both directions.
+"""Runs the emulator of Clerk and all functions, drives the main job once in both directions, and
+compares the tables with what Clerk has.
 
 Started by scripts/dev, which has built everything and exported DATABASE_URL.
 """
@@ -19,6 +20,8 @@ import time
 import urllib.error
 import urllib.request
 
+import tables
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOGS = ROOT / ".dev" / "logs"
 
@@ -28,6 +31,14 @@ GRACE = "user_2demoGrace00000000000000002"
 EDSGER = "user_2demoEdsger0000000000000003"
 ALAN = "user_2demoAlan000000000000000004"
 BARBARA = "user_2demoBarbara000000000000005"
+DONALD = "user_2demoDonald0000000000000006"
+ACME = "org_2demoAcme000000000000000001"
+
+EVENT_TYPES = [
+    f"{kind}.{what}"
+    for kind in ("user", "organization", "organizationMembership")
+    for what in ("created", "updated", "deleted")
+]
 
 # Under cargo lambda watch a crashed function never answers, so nobody waits for ever.
 TIMEOUT_SECONDS = 15
@@ -156,6 +167,7 @@ class Stack:
         self.gateway_port = free_port(0 if is_once else 9000)
         self.clerk_port = free_port(0 if is_once else 4810)
         self.gateway = f"http://127.0.0.1:{self.gateway_port}"
+        self.postgres = tables.Postgres(os.environ["DATABASE_URL"])
         self.processes = []
 
     def start(self):
@@ -213,6 +225,7 @@ class Stack:
         must(http("GET", f"{self.gateway}/api/admin/users", timeout=patience), 401)
         must(http("PATCH", f"{self.gateway}/api/admin/users", {}, timeout=patience), 401)
         must(http("POST", f"{self.gateway}/api/webhooks/clerk", {}, timeout=patience), 400)
+        must(http("GET", f"{self.gateway}/api/sync/status", timeout=patience), 401)
         self.reconcile(timeout=patience)
 
     def stop(self):
@@ -234,14 +247,40 @@ class Stack:
         return self.control("POST", "tokens", {"user_id": user, "expires_in_seconds": seconds})["jwt"]
 
     def role_in_clerk(self, user):
-        found = must(http("GET", f"{self.clerk}/v1/users/{user}", token=self.secret_key))
-        return found["public_metadata"].get("role")
+        return self.in_clerk("GET", f"users/{user}")["public_metadata"].get("role")
 
     def set_role_in_clerk(self, user, role):
         """As somebody does in Clerk's dashboard; returns the webhook's message."""
+        return self.message_of(lambda: self.control("POST", f"users/{user}/role", {"role": role}))
+
+    def message_of(self, change):
+        """The message of the one webhook that a change in Clerk makes."""
         known = {message["id"] for message in self.messages()}
-        self.control("POST", f"users/{user}/role", {"role": role})
+        change()
         return next(message for message in self.messages() if message["id"] not in known)
+
+    @contextlib.contextmanager
+    def holding_webhooks(self):
+        """Meanwhile nothing is delivered but what is asked for."""
+        self.control("POST", "auto", {"on": False})
+        try:
+            yield
+        finally:
+            self.control("POST", "auto", {"on": True})
+
+    def in_clerk(self, method, path, body=None):
+        """A call of Clerk's Backend API, as an application's own server makes it."""
+        return must(http(method, f"{self.clerk}/v1/{path}", body, token=self.secret_key))
+
+    def make_organization(self, name, creator, members):
+        organization = self.in_clerk("POST", "organizations", {"name": name, "created_by": creator})["id"]
+        for member in members:
+            self.add_member(organization, member)
+        return organization
+
+    def add_member(self, organization, user):
+        body = {"user_id": user, "role": "org:member"}
+        return self.in_clerk("POST", f"organizations/{organization}/memberships", body)["id"]
 
     def deliver(self, message):
         """Delivers a message now; returns what we answered."""
@@ -252,6 +291,32 @@ class Stack:
 
     def row(self, user):
         return must(http("GET", f"{self.gateway}/api/admin/users/{user}", token=self.token()))
+
+    def organization_in_database(self, organization):
+        """The row, if it lives."""
+        rows = self.postgres.rows(tables.ORGANIZATIONS)
+        return next((row for row in rows if row["id"] == organization), None)
+
+    def members_in_database(self, organization):
+        """The rows of the members, by user."""
+        rows = self.postgres.rows(tables.MEMBERSHIPS)
+        return {row["user"]: row for row in rows if row["organization"] == organization}
+
+    def organizations_in_database(self, user):
+        return {row["organization"] for row in self.postgres.rows(tables.MEMBERSHIPS) if row["user"] == user}
+
+    def run_curl(self, line, user):
+        """Runs a command line as it is printed; the body of the answer, which must be 200."""
+        shown_status = f" -sS -m {TIMEOUT_SECONDS} -w '\\n%{{http_code}}'"
+        environment = {**os.environ, "TOKEN": self.token(user=user), "no_proxy": "localhost"}
+        done = subprocess.run(
+            ["sh", "-c", line + shown_status], env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise Failed(f"{line}: {done.stderr.strip()}")
+        body, status = done.stdout.rsplit("\n", 1)
+        expect(f"the status of {line}, with {body}", status, "200")
+        return json.loads(body)
 
     def role_in_database(self, user):
         return self.row(user)["user"]["role"]
@@ -349,14 +414,11 @@ def duplicate_webhook(stack):
 
 
 def late_webhook(stack):
-    stack.control("POST", "auto", {"on": False})
-    try:
+    with stack.holding_webhooks():
         older = stack.set_role_in_clerk(BARBARA, "ADMIN")
         newer = stack.set_role_in_clerk(BARBARA, "INSTRUCTOR")
         expect("the newer one's answer", stack.deliver(newer), (200, {"outcome": "applied"}))
         expect("the older one's answer", stack.deliver(older), (200, {"outcome": "stale"}))
-    finally:
-        stack.control("POST", "auto", {"on": True})
     expect("Barbara in the database", stack.role_in_database(BARBARA), "INSTRUCTOR")
     return "ADMIN, older, arrives after INSTRUCTOR: 200 stale, Barbara stays INSTRUCTOR"
 
@@ -373,6 +435,146 @@ def forged_webhook(stack):
     return "signed with another secret: 400 bad_signature, nothing changed"
 
 
+def organization_from_clerk(stack):
+    stack.globex = stack.make_organization("Globex", GRACE, [ALAN, EDSGER])
+    roles = {GRACE: "org:admin", ALAN: "org:member", EDSGER: "org:member"}
+
+    def found():
+        return {user: row["role"] for user, row in stack.members_in_database(stack.globex).items()}
+
+    wait_for("the members of Globex", found, roles)
+    wait_for("its webhooks are delivered", stack.n_pending, 0)
+    n_webhooks = sum(stack.globex in message["body"] for message in stack.messages())
+    expect("Globex's name", stack.organization_in_database(stack.globex)["name"], "Globex")
+    return f"Globex, its admin Grace and its members Alan and Edsger, by {n_webhooks} webhooks"
+
+
+def organization_renamed_in_clerk(stack):
+    stack.in_clerk("PATCH", f"organizations/{stack.globex}", {"name": "Globex Ltd", "slug": "globex-ltd"})
+
+    def found():
+        row = stack.organization_in_database(stack.globex)
+        return row["name"], row["slug"]
+
+    wait_for("Globex's row", found, ("Globex Ltd", "globex-ltd"))
+    return "Globex is Globex Ltd in organizations, its slug is globex-ltd"
+
+
+def members_role_from_clerk(stack):
+    path = f"organizations/{stack.globex}/memberships/{ALAN}"
+    message = stack.message_of(lambda: stack.in_clerk("PATCH", path, {"role": "org:admin"}))
+
+    def found():
+        return stack.members_in_database(stack.globex)[ALAN]
+
+    wait_for("Alan's membership", lambda: found()["role"], "org:admin")
+    n_permissions = len(found()["permissions"])
+    return f"Alan in Globex: org:member -> org:admin with {n_permissions} permissions, by webhook {message['id']}"
+
+
+def member_joins_again(stack):
+    path = f"organizations/{stack.globex}/memberships/{EDSGER}"
+    old = stack.members_in_database(stack.globex)[EDSGER]["id"]
+    with stack.holding_webhooks():
+        left = stack.message_of(lambda: stack.in_clerk("DELETE", path))
+        joined = stack.message_of(lambda: stack.add_member(stack.globex, EDSGER))
+        new = json.loads(joined["body"])["data"]["id"]
+        expect("the answer about the new one", stack.deliver(joined), (200, {"outcome": "applied"}))
+        # What was left to do when the new one came is done already.
+        expect("the answer about the end of the old one", stack.deliver(left), (200, {"outcome": "applied"}))
+    expect("Edsger's membership", stack.members_in_database(stack.globex)[EDSGER]["id"], new)
+    if new == old:
+        raise Failed(f"the emulator used {old} twice")
+    return f"Edsger in Globex: the end of {old} arrives last; {new} lives"
+
+
+def lost_webhook(stack):
+    with stack.holding_webhooks():
+        message = stack.message_of(lambda: stack.add_member(stack.globex, BARBARA))
+        stack.control("DELETE", f"messages/{message['id']}")
+    expect("Barbara's organizations", stack.organizations_in_database(BARBARA), set())
+    answer = stack.run_curl(curl_lines(stack)["user"], BARBARA)
+    expect("where the answer comes from", (answer["source"], answer["verified"]), ("clerk", True))
+    expect("Barbara's organizations", stack.organizations_in_database(BARBARA), {stack.globex})
+    return f"{message['id']} never came; POST /api/sync/user: Barbara is in Globex, source clerk, verified"
+
+
+def sync_status(stack):
+    answer = stack.run_curl(curl_lines(stack)["status"], BARBARA)
+    expect("Barbara's organizations", [it["clerkId"] for it in answer["organizations"]], [stack.globex])
+    must_be_at_rest(answer)
+    return f"Barbara: 1 organization, confirmed {answer['organizationsConfirmedAt']}, nothing pending"
+
+
+def end_in_clerk(stack):
+    fleeting = stack.make_organization("Fleeting", GRACE, [DONALD])
+    wait_for("the members of Fleeting", lambda: set(stack.members_in_database(fleeting)), {GRACE, DONALD})
+    stack.in_clerk("DELETE", f"users/{DONALD}")
+    wait_for("the members of Fleeting", lambda: set(stack.members_in_database(fleeting)), {GRACE})
+    stack.in_clerk("DELETE", f"organizations/{fleeting}")
+    wait_for("the members of Fleeting", lambda: set(stack.members_in_database(fleeting)), set())
+    expect("Fleeting", stack.organization_in_database(fleeting), None)
+    expect("Donald", stack.row(DONALD)["user"]["state"], "deleted")
+    return "Donald leaves Clerk, and Fleeting with him; then Fleeting goes, and Grace's membership in it"
+
+
+def curls(stack):
+    """Every command line that is printed for /api/sync answers 200 with what it should."""
+    lines = curl_lines(stack)
+    n_members = len(stack.members_in_database(ACME))
+    for name, line in lines.items():
+        answer = stack.run_curl(line, ADMIN)
+        if name == "status":
+            must_be_at_rest(answer)
+        else:
+            found = {key: answer[key] for key in ("success", "source", "verified", "isComplete")}
+            wanted = {"success": True, "source": "clerk", "verified": True, "isComplete": True}
+            expect(line, found, wanted)
+        if "user" in answer:
+            expect(line, answer["user"]["clerkId"], ALAN if name == "another" else ADMIN)
+            ids = {it["clerkId"] for it in answer["organizations"]}
+            expect(line, ids, stack.organizations_in_database(answer["user"]["clerkId"]))
+            expect(line, {it["clerkOrgId"] for it in answer["memberships"]}, ids)
+        if "organization" in answer:
+            expect(line, answer["organization"]["name"], "Acme")
+        if name == "members":
+            expect(line, answer["members"], {"total": n_members, "synced": n_members, "ended": 0})
+        if "membership" in answer:
+            expect(line, answer["membership"]["role"], "org:member")
+    return f"{len(lines)} command lines answer 200, verified with Clerk"
+
+
+def must_be_at_rest(status):
+    """The answer about the status says that nothing is left to do."""
+    nothing = {"user": False, "role": False, "organizations": False, "memberships": 0, "events": 0}
+    expect("what is pending", status["pending"], nothing)
+
+
+def all_event_types(stack):
+    statement = "select to_jsonb(event_type) from inbox where outcome = 'applied'"
+    applied = stack.postgres.rows(statement)
+    expect("the types of events that were applied", sorted(set(applied)), sorted(EVENT_TYPES))
+    counts = [f"{event_type} {applied.count(event_type)}" for event_type in EVENT_TYPES]
+    indent = "\n" + 16 * " "
+    return indent.join(", ".join(counts[at : at + 3]) for at in (0, 3, 6))
+
+
+def both_sides_are_equal(stack):
+    wait_for("what Clerk has to say arrives", stack.n_pending, 0)
+    n_ticks = 0
+    deadline = time.monotonic() + 40
+    while stack.postgres.rows(tables.OWED) != [0]:
+        if time.monotonic() > deadline:
+            raise Failed(f"{n_ticks} ticks of reconcile left something to do")
+        stack.reconcile()
+        n_ticks += 1
+        time.sleep(0.5)
+    n_objects, found = tables.compare(stack.postgres, stack.control("GET", "state"))
+    if found:
+        raise Failed("the tables are not what Clerk has:\n" + "\n".join(f"                  {it}" for it in found))
+    return "equal: " + ", ".join(f"{n} {what}s" for what, n in n_objects.items())
+
+
 STEPS = [
     ("a role set in Clerk reaches the database", role_from_clerk),
     ("a role set here reaches Clerk", role_to_clerk),
@@ -381,6 +583,16 @@ STEPS = [
     ("a webhook twice", duplicate_webhook),
     ("a webhook too late", late_webhook),
     ("a webhook forged", forged_webhook),
+    ("an organization made in Clerk arrives with its members", organization_from_clerk),
+    ("an organization renamed in Clerk is renamed here", organization_renamed_in_clerk),
+    ("a member's role changed in Clerk changes here", members_role_from_clerk),
+    ("a member leaves and joins again, the end arrives last", member_joins_again),
+    ("a membership whose webhook was lost is made good", lost_webhook),
+    ("what is pending for a user", sync_status),
+    ("a user and an organization end in Clerk", end_in_clerk),
+    ("each curl line for /api/sync", curls),
+    ("webhooks of each type were applied", all_event_types),
+    ("row by row, the tables have what Clerk has", both_sides_are_equal),
 ]
 
 
@@ -391,12 +603,51 @@ def drive(stack):
         started = time.monotonic()
         try:
             result, mark = step(stack), "ok  "
-        except (Failed, KeyError, StopIteration, IndexError, TypeError, ValueError) as error:
+        except (
+            Failed,
+            tables.Refused,
+            AttributeError,
+            KeyError,
+            StopIteration,
+            IndexError,
+            TypeError,
+            ValueError,
+        ) as error:
             result, mark = f"{type(error).__name__}: {error}", "FAIL"
             n_failed += 1
         say(f"{mark} {time.monotonic() - started:6.2f} s  {title}")
         say(f"                {result}")
     return n_failed == 0
+
+
+def curl_lines(stack):
+    """A command line for each thing that /api/sync does, with $TOKEN for the token."""
+    base = f"http://localhost:{stack.gateway_port}/api/sync"
+    token = '\\\n    -H "Authorization: Bearer $TOKEN"'
+    body = json.dumps({"clerkOrgId": ACME, "clerkUserId": ALAN, "role": "member"})
+    content = f"\\\n    -H \"Content-Type: application/json\" \\\n    -d '{body}'"
+    return {
+        "user": f"curl -X POST {base}/user {token}",
+        "full": f"curl -X POST {base}/user/full {token}",
+        "status": f"curl -X GET {base}/status {token}",
+        "organizations": f"curl -X POST {base}/user/organizations {token}",
+        "organization": f"curl -X POST {base}/organization/{ACME} {token}",
+        "members": f"curl -X POST {base}/organization/{ACME}/members {token}",
+        "membership": f"curl -X POST {base}/membership {token} {content}",
+        "another": f"curl -X POST {base}/user/{ALAN} {token}",
+    }
+
+
+TITLES = {
+    "user": "Test user sync",
+    "full": "Test full sync",
+    "status": "Check sync status",
+    "organizations": "Sync user organizations",
+    "organization": "Sync an organization",
+    "members": "Sync specific organization members",
+    "membership": "Sync an organization membership",
+    "another": "Sync another user, as an admin",
+}
 
 
 def show_addresses(stack):
@@ -409,6 +660,10 @@ def show_addresses(stack):
     say()
     for title, arguments in [
         ("all users", f"-H \"Authorization: Bearer $TOKEN\" {stack.gateway}/api/admin/users"),
+        (
+            "the members of Acme",
+            f"-H \"Authorization: Bearer $TOKEN\" '{stack.gateway}/api/admin/users?organization={ACME}'",
+        ),
         ("one user", f"-H \"Authorization: Bearer $TOKEN\" {stack.gateway}/api/admin/users/{ALAN}"),
         ("counts", f"-H \"Authorization: Bearer $TOKEN\" {stack.gateway}/api/admin/statistics"),
         ("who changed which role", f"-H \"Authorization: Bearer $TOKEN\" {stack.gateway}/api/admin/role-changes"),
@@ -432,6 +687,12 @@ def show_addresses(stack):
     ]:
         say(f"  # {title}")
         say(f"  curl -sS -m {TIMEOUT_SECONDS} {arguments}")
+    say()
+    say("Pull from Clerk now, with the same token:")
+    say()
+    for name, line in curl_lines(stack).items():
+        say(f"  # {TITLES[name]}")
+        say(f"  {line}")
     say()
     say(f"Logs: {LOGS}. Ctrl-C ends everything.")
 

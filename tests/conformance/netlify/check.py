@@ -132,6 +132,10 @@ def requests(stack, make, role):
             make("PATCH", f"/api/admin/users/{dev.BARBARA}", json.dumps({"role": role}), bearer),
             {"success": True, "clerkSync": "synced"},
         ),
+        "sync-user": (
+            make("POST", "/api/sync/user", "", bearer),
+            {"success": True, "source": "clerk", "verified": True, "isComplete": True},
+        ),
     }
 
 
@@ -216,6 +220,12 @@ def check(stack, work):
     answer = through_proxy(stack, "clerk-webhook", programs["clerk-webhook"], unsigned)
     dev.expect("the status of an unsigned webhook", answer.get("statusCode"), 400)
     report(started, "and an unsigned webhook is answered 400")
+
+    started = time.monotonic()
+    unasked = make("POST", "/api/sync/user")
+    answer = through_proxy(stack, "sync-user", programs["sync-user"], unasked)
+    dev.expect("the status of a sync without a token", answer.get("statusCode"), 401)
+    report(started, "and a sync without a token is answered 401")
 
 
 def through_proxy(stack, function, program, event):
