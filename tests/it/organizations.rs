@@ -1273,6 +1273,76 @@ async fn values_that_the_database_refuses_are_kept_as_dead() {
     app.finish().await;
 }
 
+/// Where many are written together, the others are.
+#[tokio::test]
+async fn one_that_cannot_be_stored_keeps_no_other_from_it() {
+    let (app, ada, math) = TestApp::pair().await;
+    let old = app.clerk.silently(|clerk| {
+        clerk.add_member(&math, &ada, ADMIN);
+        let old = json!({ "name": "Old", "created_at": -300_000_000_000_000_i64 });
+        let old = id_of(&clerk.create_organization(old));
+        clerk.add_member(&old, &ada, MEMBER);
+        old
+    });
+    let answer = app.sync(&ada, "user").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.body["verified"], false, "not all of it");
+    app.assert_pair(&math, &ada, "the other one").await;
+    assert_eq!(app.row_of("organizations", &old).await["clerk_version"], 0);
+    // It is asked about again and again, and keeps nobody waiting.
+    for name in ["joan", "jean"] {
+        let user = app.user(name, None).await;
+        let flag = format!("update users set refetch_at = now() where clerk_id = '{user}'");
+        app.execute(&flag).await;
+        app.forget_waits().await;
+        app.reconcile().await;
+        assert_eq!(app.row(&user).await["refetch_at"], Value::Null, "{name}");
+    }
+    app.database.remove().await;
+}
+
+/// R14: a list that lags behind takes nothing away for good, and what was told is for good.
+#[tokio::test]
+async fn what_is_shown_again_lives_again() {
+    let (app, ada, math) = TestApp::pair().await;
+    app.clerk.add_member(&math, &ada, MEMBER);
+    app.deliver_all().await;
+    let end = |is_inferred: bool| {
+        format!("update memberships set deleted_at = now(), is_end_inferred = {is_inferred}")
+    };
+    app.execute(&end(true)).await;
+    let answer = app.sync(&ada, "user").await;
+    assert_eq!(answer.body["verified"], true);
+    app.assert_equal().await;
+    app.execute(&end(false)).await;
+    let answer = app.sync(&ada, "user").await;
+    assert_eq!(answer.body["verified"], false);
+    assert_eq!(app.live(&math, &ada).await, [""; 0]);
+    app.database.remove().await;
+}
+
+/// R14: the end was lost, and the beginning comes after the walk that would have shown it.
+#[tokio::test]
+async fn a_beginning_that_comes_after_its_lost_end_is_asked_about() {
+    for is_clerk_there in [true, false] {
+        let (app, ada, math) = TestApp::pair().await;
+        app.clerk.add_member(&math, &ada, MEMBER);
+        let late = app.clerk.take_messages();
+        app.clerk.silently(|clerk| clerk.remove_member(&math, &ada));
+        app.forget_walks().await;
+        app.clerk.update_user(&ada, json!({ "first_name": "Ada" }));
+        app.deliver_all().await;
+        if !is_clerk_there {
+            app.clerk.down();
+        }
+        assert_eq!(app.outcomes(&late).await, ["applied"]);
+        app.clerk.up();
+        app.assert_all_done().await;
+        assert_eq!(app.live(&math, &ada).await, [""; 0], "{is_clerk_there}");
+        app.finish().await;
+    }
+}
+
 /// R7: what cannot be stored now leaves nothing, and comes again.
 #[tokio::test]
 async fn an_effect_and_its_inbox_row_are_one_transaction() {

@@ -48,7 +48,7 @@ pub(in crate::sync) fn merge(
     // Who is gone is in nothing, and in what is gone is nobody.
     let can_live = !parents.organization.is_deleted && !parents.user.is_deleted;
     match &current.row {
-        Some(row) if row.deleted_at.is_none() => merge_known(row, seen, origin),
+        Some(row) if row.deleted_at.is_none() => merge_known(row, parents, seen, origin),
         // What was not shown once is shown again: that time, Clerk's list lagged behind.
         Some(row) if row.is_end_inferred && origin == Origin::Read && can_live => {
             revive(current, row, seen)
@@ -78,8 +78,18 @@ fn revive(current: &Current, row: &Row, seen: &clerk::OrganizationMembership) ->
     }
 }
 
-fn merge_known(row: &Row, seen: &clerk::OrganizationMembership, origin: Origin) -> Merged {
-    let new = mirrored(row, seen);
+fn merge_known(
+    row: &Row,
+    parents: Parents,
+    seen: &clerk::OrganizationMembership,
+    origin: Origin,
+) -> Merged {
+    let is_overlooked = is_overlooked(parents, seen, origin);
+    let new = Row {
+        // What is older than the last walk says nothing about what that did not show.
+        refetch_at: row.refetch_at.filter(|_| is_overlooked),
+        ..mirrored(row, seen)
+    };
     let changed = changed(&COLUMNS, Some(row), &new);
     match by_version(version(seen), row.clerk_version, origin, changed.is_empty()) {
         verdict @ (Verdict::Stale | Verdict::Doubtful) => kept(row, verdict, "R2"),

@@ -426,3 +426,90 @@ fn no_nul_reaches_postgres() {
     let again = merge(&known(row), parents(), &seen, Origin::Event);
     assert_eq!(again.verdict, Verdict::Unchanged, "cleaned twice alike");
 }
+
+/// Both lists were walked over so many milliseconds after the version.
+fn walked(offset: i64) -> Parents {
+    let walked = |parent: Parent| Parent {
+        walked_at: timestamp(VERSION + offset),
+        ..parent
+    };
+    Parents {
+        organization: parents().organization,
+        user: walked(parents().user),
+    }
+}
+
+#[test]
+fn a_beginning_that_a_later_walk_did_not_show_is_asked_about() {
+    for (offset, origin, is_flagged) in [
+        (1, Origin::Event, true),
+        (0, Origin::Event, false),
+        (-1, Origin::Event, false),
+        (1, Origin::Read, false),
+    ] {
+        let seen = membership(json!({}));
+        let merged = merge(&nothing_known(), walked(offset), &seen, origin);
+        assert_eq!(merged.verdict, Verdict::Applied);
+        let row = merged.row.unwrap();
+        assert_eq!(row.refetch_at.is_some(), is_flagged, "{offset} {origin:?}");
+    }
+    // A change from before the walk does not take the question back.
+    let newer = membership(json!({ "role": "org:admin", "updated_at": VERSION + 1 }));
+    for (offset, is_flagged) in [(2, true), (1, false)] {
+        let merged = merge(&known(flagged()), walked(offset), &newer, Origin::Event);
+        let row = merged.row.unwrap();
+        assert_eq!(row.role, "org:admin");
+        assert_eq!(row.refetch_at.is_some(), is_flagged, "{offset}");
+    }
+}
+
+#[test]
+fn an_end_that_nobody_told_of_is_taken_back_when_it_is_shown_again() {
+    let ended = |is_end_inferred| Row {
+        deleted_at: Some(Timestamp::now()),
+        is_end_inferred,
+        ..row()
+    };
+    let seen = membership(json!({ "role": "org:admin" }));
+    let merged = merge(&known(ended(true)), parents(), &seen, Origin::Read);
+    assert_eq!((merged.verdict, merged.rule), (Verdict::Applied, "R14"));
+    assert_eq!(merged.changed, ["deleted_at", "role"]);
+    let live = merged.row.unwrap();
+    assert!(live.deleted_at.is_none() && !live.is_end_inferred);
+
+    // But by asking only, not where another one lives, and not where the end was told.
+    let stale = |current: &Current, parents, origin| {
+        let merged = merge(current, parents, &seen, origin);
+        assert_eq!(merged.verdict, Verdict::Stale);
+    };
+    stale(&known(ended(true)), parents(), Origin::Event);
+    stale(&known(ended(true)), parents(), Origin::Answer);
+    stale(&known(ended(false)), parents(), Origin::Read);
+    let followed = Current {
+        rival: Some(rival(1)),
+        ..known(ended(true))
+    };
+    stale(&followed, parents(), Origin::Read);
+    let mut gone = parents();
+    gone.user.is_deleted = true;
+    stale(&known(ended(true)), gone, Origin::Read);
+
+    let at = Timestamp::now();
+    let merged = bury(&known(ended(true)), parents(), &seen, at);
+    assert_eq!(merged.verdict, Verdict::Applied);
+    assert!(!merged.row.unwrap().is_end_inferred, "now it was told");
+    let merged = bury(&known(ended(false)), parents(), &seen, at);
+    assert_eq!(merged.verdict, Verdict::Unchanged);
+}
+
+#[test]
+fn a_tombstone_of_something_unknown_holds_no_metadata() {
+    let seen = membership(json!({}));
+    let buried = |current: &Current| {
+        bury(current, parents(), &seen, Timestamp::now())
+            .row
+            .unwrap()
+    };
+    assert!(buried(&nothing_known()).public_metadata.is_empty());
+    assert!(!buried(&known(row())).public_metadata.is_empty());
+}
