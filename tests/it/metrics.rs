@@ -1,6 +1,5 @@
 //! The lines of the metrics, as the processes of the functions write them.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clerk_emulator::Fault;
@@ -8,6 +7,7 @@ use lambda_host::{Function, Host, Options, Outcome};
 use serde_json::{Value, json};
 
 use crate::support::TestApp;
+use crate::support::binaries::binary;
 use crate::support::gateway::{Answer, Call};
 
 /// A function as a process, with the settings that it needs.
@@ -23,12 +23,6 @@ fn host(app: &TestApp, name: &str, database_url: &str) -> Host {
         .env("AWS_LAMBDA_LOG_LEVEL", "ERROR");
     let functions = vec![function];
     Host::start(Options { functions }).unwrap()
-}
-
-fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap();
-    folder.join(name)
 }
 
 /// The answer to a request, and its status.
