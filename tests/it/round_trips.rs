@@ -103,6 +103,45 @@ async fn a_delivery_takes_two_round_trips_and_a_duplicate_takes_one() {
     app.finish().await;
 }
 
+#[tokio::test]
+async fn organizations_and_memberships_take_two_round_trips_as_well() {
+    let (mut app, proxy, _) = counted().await;
+    app.webhook.clerk = None;
+    let ada = app.user("ada", None).await;
+    let applied = (2, json!("applied"));
+    let club = app.clerk.create_organization(json!({ "name": "Club" }));
+    let club = club["id"].as_str().unwrap();
+    assert_eq!(delivered(&app, &proxy).await, applied, "an organization");
+    app.clerk.advance(Duration::from_millis(10));
+    app.clerk
+        .update_organization(club, json!({ "name": "Circle" }));
+    assert_eq!(delivered(&app, &proxy).await, applied, "its new name");
+    app.clerk.add_member(club, &ada, "org:member");
+    assert_eq!(delivered(&app, &proxy).await, applied, "a member");
+    app.clerk.advance(Duration::from_millis(10));
+    app.clerk.set_member_role(club, &ada, "org:admin");
+    assert_eq!(delivered(&app, &proxy).await, applied, "its new role");
+    app.clerk.remove_member(club, &ada);
+    assert_eq!(delivered(&app, &proxy).await, applied, "its end");
+    app.clerk.add_member(club, &ada, "org:member");
+    assert_eq!(delivered(&app, &proxy).await, applied, "once more");
+    app.clerk.delete_organization(club);
+    assert_eq!(delivered(&app, &proxy).await, applied, "the end of all");
+    // Placeholders are made, and read again with the rest.
+    let joan = app.clerk.silently(|clerk| {
+        let joan = clerk.create_user(json!({ "email": "joan@example.com" }));
+        clerk.create_organization(json!({ "name": "Club", "id": "org_2" }));
+        joan["id"].as_str().unwrap().to_owned()
+    });
+    app.clerk.add_member("org_2", &joan, "org:member");
+    assert_eq!(
+        delivered(&app, &proxy).await,
+        (4, json!("applied")),
+        "before all that it hangs on"
+    );
+    app.finish().await;
+}
+
 /// The event as ever; then the organizations and the memberships that Clerk shows, each read and
 /// written, and the end of the walk.
 #[tokio::test]
