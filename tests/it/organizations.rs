@@ -1301,6 +1301,64 @@ async fn one_that_cannot_be_stored_keeps_no_other_from_it() {
     app.database.remove().await;
 }
 
+/// Who makes an organization is its first member, also when nobody tells of that.
+#[tokio::test]
+async fn a_new_organization_comes_with_its_first_member() {
+    for is_clerk_there in [true, false] {
+        let app = TestApp::new().await;
+        let ada = app.user("ada", None).await;
+        let math = json!({ "name": "Math", "created_by": ada });
+        let math = id_of(&app.clerk.create_organization(math));
+        let messages = app.clerk.take_messages();
+        let made = messages
+            .iter()
+            .find(|it| it.event_type == TYPES[0])
+            .unwrap();
+        if !is_clerk_there {
+            app.clerk.down();
+        }
+        assert_eq!(app.outcome(made).await, "applied");
+        app.clerk.up();
+        if !is_clerk_there {
+            assert_eq!(app.live(&math, &ada).await, [""; 0]);
+            app.forget_waits().await;
+            app.reconcile().await;
+        }
+        app.assert_pair(&math, &ada, "the first member").await;
+        app.finish().await;
+    }
+}
+
+/// R14: a key of another instance, by which Clerk knows nothing at all, takes nothing away.
+#[tokio::test]
+async fn another_clerk_ends_nothing() {
+    let (app, ada, math) = TestApp::pair().await;
+    let grace = app.admin("grace").await;
+    app.clerk.add_member(&math, &ada, MEMBER);
+    app.deliver_all().await;
+    let token = app.clerk.session_token(&grace);
+    app.clerk.reset();
+    app.execute("update memberships set refetch_at = now()")
+        .await;
+    app.reconcile().await;
+    let body = json!({ "clerkOrgId": math, "clerkUserId": ada, "role": MEMBER });
+    let call = Call::new("POST", "/api/sync/membership");
+    let answer = app.call_sync_user(&call.token(&token).json(&body)).await;
+    assert_eq!(answer.status, 404, "{}", answer.body);
+    assert_eq!(app.live(&math, &ada).await.len(), 1);
+    for path in ["user", "organization"] {
+        let id = if path == "user" { &ada } else { &math };
+        let path = format!("/api/sync/{path}/{id}");
+        let call = Call::new("POST", &path).token(&token);
+        let answer = app.call_sync_user(&call).await;
+        assert_eq!(answer.body["source"], "database");
+    }
+    app.forget_waits().await;
+    app.reconcile().await;
+    assert_eq!(app.live(&math, &ada).await.len(), 1);
+    app.database.remove().await;
+}
+
 /// R14: a list that lags behind takes nothing away for good, and what was told is for good.
 #[tokio::test]
 async fn what_is_shown_again_lives_again() {

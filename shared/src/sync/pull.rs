@@ -161,7 +161,11 @@ impl Pull<'_> {
         let members = self.clerk.members_by_id(organization, users, self.budget());
         let memberships = match members.await {
             Ok(memberships) => memberships,
-            Err(error) if is_unknown(&error) => Vec::new(),
+            // Nobody is in what is not there, as long as it is the same Clerk that knows the user.
+            Err(error) if is_unknown(&error) => match self.clerk.user(user, self.budget()).await {
+                Ok(_) => Vec::new(),
+                Err(_) => return Err(NO_SUCH_MEMBERSHIP),
+            },
             Err(error) => {
                 warn("a membership", organization.as_str(), &error);
                 return self
