@@ -7,14 +7,13 @@ pub(super) mod organizations;
 pub(super) mod users;
 
 use std::collections::HashSet;
-use std::ops::AsyncFn;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::merge::{Mirror, Origin, Verdict};
 use crate::db::inbox::{self, Entry};
-use crate::db::{self, Confirms, Written};
+use crate::db::{self, Check, Confirms, Db, Written};
 use crate::telemetry::chain;
 
 /// How often a row is read again that others changed before we wrote.
@@ -54,9 +53,16 @@ pub(super) struct Applied<M> {
 }
 
 /// What to do about a sighting.
-enum Plan<W, M> {
+pub(super) enum Plan<W, M> {
+    /// Nothing is written.
     Nothing(Applied<M>),
-    Write { write: Box<W>, applied: Applied<M> },
+    /// This is written.
+    Write {
+        /// The row, and what belongs to it.
+        write: Box<W>,
+        /// What came of it, when it is done.
+        applied: Applied<M>,
+    },
 }
 
 /// How a plan follows from a verdict.
@@ -73,7 +79,7 @@ enum Step {
 }
 
 /// A write of at most one row.
-trait Write {
+pub(super) trait Write {
     type Row: Mirror;
 
     /// The row as it shall be; none if only a delivery is recorded.
@@ -104,46 +110,58 @@ impl Step {
     }
 }
 
-/// Tries `once` with what is left, until nothing is; it answers `None` where others were faster.
-async fn in_rounds<'s, S, A: Clone>(
-    sightings: &'s [S],
-    once: impl AsyncFn(&[&'s S], bool) -> Result<Vec<Option<A>>, db::Error>,
-) -> Result<Vec<A>, db::Error> {
-    let mut results: Vec<Option<A>> = vec![None; sightings.len()];
-    for n_tries in 0..N_TRIES {
-        let open: Vec<usize> = open_places(&results);
-        if open.is_empty() {
-            break;
-        }
-        if n_tries > 0 {
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(0..5 << n_tries))).await;
-        }
-        let sighted: Vec<&S> = open.iter().filter_map(|&at| sightings.get(at)).collect();
-        let answers = once(&sighted, n_tries > 0).await?;
-        for (place, answer) in open.into_iter().zip(answers) {
-            put(&mut results, place, answer);
-        }
-    }
-    results
-        .into_iter()
-        .collect::<Option<Vec<_>>>()
-        .ok_or_else(db::Error::contended)
+/// Something of one kind that was seen in Clerk.
+pub(super) trait Sighting: Sized {
+    /// What the database knows of it.
+    type Current;
+    /// What can be written of it.
+    type Write: Write;
+    /// What else the caller has to know.
+    type More: Clone;
+
+    /// Reads what the database knows, in the order of the sightings.
+    async fn read(db: &Db, sightings: &[&Self]) -> Result<Vec<Self::Current>, db::Error>;
+
+    /// Decides what to do; none if that cannot be told yet, and it has to be read again.
+    fn plan(
+        &self,
+        current: &Self::Current,
+        is_repeated: bool,
+    ) -> Option<Plan<Self::Write, Self::More>>;
+
+    /// Writes, each whole or not at all.
+    async fn write(
+        db: &Db,
+        writes: &[Self::Write],
+        check: Check,
+    ) -> Result<Written<<Self::Write as Write>::Row>, db::Error>;
+}
+
+/// Applies one sighting: two round trips, one for a duplicate.
+pub(super) async fn apply_one<S: Sighting>(
+    db: &Db,
+    sighting: S,
+    check: Check,
+) -> Result<Applied<S::More>, db::Error> {
+    let mut applied = apply(db, &[sighting], check).await?;
+    applied.pop().ok_or_else(db::Error::contended)
 }
 
 /// Applies all together; where the database refuses a value, one by one, so that it keeps no other
 /// from being written. `None` for what cannot be stored: a person has to look.
-pub(super) async fn each<S, A>(
+pub(super) async fn apply_each<S: Sighting>(
+    db: &Db,
     sightings: &[S],
-    apply: impl AsyncFn(&[S]) -> Result<Vec<A>, db::Error>,
-) -> Result<Vec<Option<A>>, db::Error> {
-    match apply(sightings).await {
+    check: Check,
+) -> Result<Vec<Option<Applied<S::More>>>, db::Error> {
+    match apply(db, sightings, check).await {
         Ok(applied) => return Ok(applied.into_iter().map(Some).collect()),
         Err(error) if !error.is_about_the_data() => return Err(error),
         Err(_) => {}
     }
     let mut results = Vec::new();
     for sighting in sightings {
-        match apply(std::slice::from_ref(sighting)).await {
+        match apply(db, std::slice::from_ref(sighting), check).await {
             Ok(mut applied) => results.push(applied.pop()),
             Err(error) if error.is_about_the_data() => {
                 tracing::error!(
@@ -158,6 +176,34 @@ pub(super) async fn each<S, A>(
     Ok(results)
 }
 
+/// Applies sightings of one kind, at most one of each object, all together in as few round trips as
+/// one. What others changed between reading and writing is read again.
+pub(super) async fn apply<S: Sighting>(
+    db: &Db,
+    sightings: &[S],
+    check: Check,
+) -> Result<Vec<Applied<S::More>>, db::Error> {
+    let mut results: Vec<Option<Applied<S::More>>> = vec![None; sightings.len()];
+    for n_tries in 0..N_TRIES {
+        let open: Vec<usize> = open_places(&results);
+        if open.is_empty() {
+            break;
+        }
+        if n_tries > 0 {
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(0..5 << n_tries))).await;
+        }
+        let sighted: Vec<&S> = open.iter().filter_map(|&at| sightings.get(at)).collect();
+        let answers = round(db, &sighted, n_tries > 0, check).await?;
+        for (place, answer) in open.into_iter().zip(answers) {
+            put(&mut results, place, answer);
+        }
+    }
+    results
+        .into_iter()
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(db::Error::contended)
+}
+
 fn open_places<A>(results: &[Option<A>]) -> Vec<usize> {
     let is_open = |(place, result): (usize, &Option<A>)| result.is_none().then_some(place);
     results.iter().enumerate().filter_map(is_open).collect()
@@ -169,20 +215,21 @@ fn put<A>(results: &mut [Option<A>], place: usize, answer: Option<A>) {
     }
 }
 
-/// One round: plans for each sighting, and writes all plans together.
+/// One round: reads, plans, and writes all plans together.
 /// Answers `None` where there is no plan yet, and where rows changed since they were read.
-async fn round<S, C, W: Write, M: Clone>(
+async fn round<S: Sighting>(
+    db: &Db,
     sightings: &[&S],
-    currents: &[C],
-    plan: impl Fn(&S, &C) -> Option<Plan<W, M>>,
-    write: impl AsyncFn(&[W]) -> Result<Written<W::Row>, db::Error>,
-) -> Result<Vec<Option<Applied<M>>>, db::Error> {
+    is_repeated: bool,
+    check: Check,
+) -> Result<Vec<Option<Applied<S::More>>>, db::Error> {
+    let currents = S::read(db, sightings).await?;
     let mut results = vec![None; sightings.len()];
     let mut writes = Vec::new();
     let mut planned = Vec::new();
     let mut rows = HashSet::new();
-    for (place, (sighting, current)) in sightings.iter().zip(currents).enumerate() {
-        match plan(sighting, current) {
+    for (place, (sighting, current)) in sightings.iter().zip(&currents).enumerate() {
+        match sighting.plan(current, is_repeated) {
             None => {}
             Some(Plan::Nothing(applied)) => put(&mut results, place, Some(applied)),
             // Two sightings of one row cannot be written at once: the second waits its turn.
@@ -197,7 +244,7 @@ async fn round<S, C, W: Write, M: Clone>(
     if writes.is_empty() {
         return Ok(results);
     }
-    let written = match write(&writes).await {
+    let written = match S::write(db, &writes, check).await {
         // Somebody else wrote a row with the same key meanwhile.
         Err(error) if error.is_about_other_rows() => return Ok(results),
         result => result?,

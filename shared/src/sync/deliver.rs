@@ -13,8 +13,8 @@ use futures_util::stream;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::apply::InDoubt;
-use super::apply::users::{self as apply, Seen, Sighting, Walk};
+use super::apply::users::{Seen, Sighting, Walk, alarm_no_admin_left};
+use super::apply::{self, InDoubt};
 use super::merge::Origin;
 use crate::clerk::{self, Budget};
 use crate::db::outbox::{Owed, Reason};
@@ -162,7 +162,7 @@ async fn split<'a>(
     }
     // Roles that a directory owns were taken back.
     if !delivered.owned_by_directory.is_empty() && db.n_live_admins().await? == 0 {
-        apply::alarm_no_admin_left();
+        alarm_no_admin_left();
     }
     if !not_tried.is_empty() {
         db.release_pushes(&not_tried, calls.batch.lease).await?;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::apply::users as apply_users;
+use super::apply;
 use super::merge::membership::role_key;
 use super::refetch::sighting_of_user;
 use super::walk;
@@ -190,7 +190,7 @@ async fn load_user(
 ) -> Result<bool> {
     let is_unknown = match clerk.user(&asking.clerk_id, budget(deadline)).await {
         Ok(user) => {
-            apply_users::apply_one(db, sighting_of_user(&user), Check::No).await?;
+            apply::apply_one(db, sighting_of_user(&user), Check::No).await?;
             return Ok(false);
         }
         Err(error) => {

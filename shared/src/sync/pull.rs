@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::apply::Outcome;
-use super::apply::organizations as apply_organizations;
 use super::apply::users as apply_users;
+use super::apply::{self, Outcome};
 use super::load::{self, Asking};
 use super::merge::membership::role_key;
 use super::refetch::{self, CALL_TIMEOUT, sighting_of_organization, sighting_of_user};
@@ -93,7 +92,7 @@ impl Pull<'_> {
     /// Fails if Clerk gives no answer, or knows no such user.
     pub async fn user(&self, id: &ClerkUserId) -> Result<bool> {
         let user = self.clerk.user(id, self.budget()).await?;
-        let applied = apply_users::apply_one(self.db, sighting_of_user(&user), Check::ReadBack);
+        let applied = apply::apply_one(self.db, sighting_of_user(&user), Check::ReadBack);
         let applied = applied.await?;
         Ok(applied.is_verified && applied.outcome == Outcome::Applied)
     }
@@ -121,8 +120,7 @@ impl Pull<'_> {
         let error = match self.clerk.organization(id, self.budget()).await {
             Ok(organization) => {
                 let sighting = sighting_of_organization(&organization);
-                let applied =
-                    apply_organizations::apply_one(self.db, sighting, Check::ReadBack).await?;
+                let applied = apply::apply_one(self.db, sighting, Check::ReadBack).await?;
                 return Ok(Pulled {
                     source: Source::Clerk,
                     is_verified: applied.is_verified && applied.outcome == Outcome::Applied,
@@ -209,7 +207,7 @@ impl Pull<'_> {
             walk: apply_users::Walk::Yes,
             ..sighting_of_user(&user)
         };
-        let applied = apply_users::apply_one(self.db, sighting, Check::ReadBack).await?;
+        let applied = apply::apply_one(self.db, sighting, Check::ReadBack).await?;
         if applied.outcome != Outcome::Applied {
             // Somebody wrote something newer, or it is a tombstone: the database knows better.
             self.db.owe_organization_walk(id, false).await?;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::apply::memberships as apply_memberships;
 use super::apply::organizations as apply_organizations;
 use super::apply::users as apply_users;
-use super::apply::{InDoubt, Outcome};
+use super::apply::{self, InDoubt, Outcome};
 use super::deliver::N_AT_ONCE;
 use super::merge::Origin;
 use crate::clerk::{self, Budget, IDS_AT_ONCE};
@@ -54,7 +54,7 @@ pub(super) async fn users(
     let mut refetched = Refetched::default();
     let seen = read_users(clerk, ids, until, &mut refetched).await;
     let sightings: Vec<_> = seen.iter().map(sighting_of_user).collect();
-    let applied = apply_users::apply_each(db, &sightings, Check::No).await?;
+    let applied = apply::apply_each(db, &sightings, Check::No).await?;
     let is_settled = |id: &ClerkUserId| {
         let mut seen = seen.iter().zip(&applied);
         seen.any(|(user, applied)| {
@@ -159,7 +159,7 @@ pub(super) async fn organizations(
         }
     }
     let sightings: Vec<_> = seen.iter().map(sighting_of_organization).collect();
-    let applied = apply_organizations::apply_each(db, &sightings, Check::No).await?;
+    let applied = apply::apply_each(db, &sightings, Check::No).await?;
     for (organization, applied) in seen.iter().zip(applied) {
         if applied.is_none_or(|it| it.outcome == Outcome::Doubtful) {
             open.push(organization.id.clone());
@@ -243,7 +243,7 @@ async fn write_shown(db: &Db, answers: &Answers) -> Result<HashSet<ClerkMembersh
         .into_values()
         .filter_map(sighting_of_membership)
         .collect();
-    let applied = apply_memberships::apply_each(db, &sightings, Check::No).await?;
+    let applied = apply::apply_each(db, &sightings, Check::No).await?;
     let is_written = |applied: Option<apply_memberships::Applied>| {
         applied.is_some_and(|applied| applied.outcome == Outcome::Applied)
     };

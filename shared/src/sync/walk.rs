@@ -6,8 +6,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::apply::memberships as apply_memberships;
-use super::apply::organizations as apply_organizations;
+use super::apply::{self, Applied, Sighting};
 use super::refetch::{self, sighting_of_membership, sighting_of_organization};
 use crate::clerk::{
     self, Budget, MembershipList, MembershipPage, MembershipPages, OrganizationMembership,
@@ -238,14 +237,7 @@ async fn see_organizations(
         .into_values()
         .map(sighting_of_organization)
         .collect();
-    if sightings.is_empty() {
-        return Ok(true);
-    }
-    let applied = apply_organizations::apply_each(db, &sightings, check).await?;
-    let is_verified = |applied: &Option<apply_organizations::Applied>| {
-        applied.is_some_and(|applied| applied.is_verified)
-    };
-    Ok(applied.iter().all(is_verified))
+    write(db, &sightings, check).await
 }
 
 /// Writes these memberships; true if all are verified.
@@ -258,14 +250,20 @@ async fn see_memberships(
         .iter()
         .filter_map(sighting_of_membership)
         .collect();
+    let are_verified = write(db, &sightings, check).await?;
+    Ok(are_verified && sightings.len() == memberships.len())
+}
+
+/// Writes what was seen; true if all is verified.
+async fn write<S: Sighting>(db: &Db, sightings: &[S], check: Check) -> Result<bool, db::Error> {
     if sightings.is_empty() {
         return Ok(true);
     }
-    let applied = apply_memberships::apply_each(db, &sightings, check).await?;
-    let is_verified = |applied: &Option<apply_memberships::Applied>| {
-        applied.is_some_and(|applied| applied.is_verified)
+    let applied = apply::apply_each(db, sightings, check).await?;
+    let is_verified = |applied: &Option<Applied<S::More>>| {
+        applied.as_ref().is_some_and(|applied| applied.is_verified)
     };
-    Ok(sightings.len() == memberships.len() && applied.iter().all(is_verified))
+    Ok(applied.iter().all(is_verified))
 }
 
 /// Writes memberships that Clerk showed, with their organizations; true if all are verified.

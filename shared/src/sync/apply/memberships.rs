@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::super::merge::Origin;
 use super::super::merge::membership::{self, Merged, Parents};
-use super::{Detail, InDoubt, Outcome, Step, in_rounds, origin_of_try, recorded};
+use super::{Detail, InDoubt, Outcome, Step, origin_of_try, recorded};
 use crate::clerk;
 use crate::db::inbox::{self, Entry};
 use crate::db::memberships::{Current, Key, Parent, Row, Write};
-use crate::db::{self, Check, Db, placeholders};
+use crate::db::{self, Check, Db, Written, placeholders};
 
 /// Something seen in Clerk.
 #[derive(Debug, Clone)]
@@ -53,55 +53,35 @@ pub(in crate::sync) struct Open {
 
 type Plan = super::Plan<Write, Open>;
 
-/// Applies one sighting: two round trips, one for a duplicate, two more for unknown parents.
-pub(in crate::sync) async fn apply_one(
-    db: &Db,
-    sighting: Sighting<'_>,
-    check: Check,
-) -> Result<Applied, db::Error> {
-    let mut applied = apply(db, std::slice::from_ref(&sighting), check).await?;
-    applied.pop().ok_or_else(db::Error::contended)
-}
+impl super::Sighting for Sighting<'_> {
+    type Current = Current;
+    type More = Open;
+    type Write = Write;
 
-/// Applies sightings, at most one of each membership, all together in as few round trips as one.
-pub(in crate::sync) async fn apply(
-    db: &Db,
-    sightings: &[Sighting<'_>],
-    check: Check,
-) -> Result<Vec<Applied>, db::Error> {
-    in_rounds(sightings, async |sightings, is_repeated| {
-        apply_once(db, sightings, is_repeated, check).await
-    })
-    .await
-}
+    /// Where a parent is unknown, a placeholder is made first (R4): two round trips more.
+    async fn read(db: &Db, sightings: &[&Self]) -> Result<Vec<Current>, db::Error> {
+        let keys: Vec<Key<'_>> = sightings.iter().map(|sighting| sighting.key()).collect();
+        let currents = db.current_memberships(&keys).await?;
+        let lacking: Vec<_> = sightings
+            .iter()
+            .zip(&currents)
+            .filter(|(_, current)| !current.is_recorded && parents(current).is_none())
+            .map(|(sighting, _)| *sighting)
+            .collect();
+        if lacking.is_empty() {
+            return Ok(currents);
+        }
+        make_placeholders(db, &lacking).await?;
+        db.current_memberships(&keys).await
+    }
 
-/// The same, where one that cannot be stored shall not keep the others from it ([`super::each`]).
-pub(in crate::sync) async fn apply_each(
-    db: &Db,
-    sightings: &[Sighting<'_>],
-    check: Check,
-) -> Result<Vec<Option<Applied>>, db::Error> {
-    super::each(sightings, async |sightings| {
-        apply(db, sightings, check).await
-    })
-    .await
-}
+    fn plan(&self, current: &Current, is_repeated: bool) -> Option<Plan> {
+        plan(self, current, is_repeated)
+    }
 
-/// One read, one write; none for sightings whose rows changed between the two.
-async fn apply_once(
-    db: &Db,
-    sightings: &[&Sighting<'_>],
-    is_repeated: bool,
-    check: Check,
-) -> Result<Vec<Option<Applied>>, db::Error> {
-    let currents = read(db, sightings).await?;
-    super::round(
-        sightings,
-        &currents,
-        |sighting, current| plan(sighting, current, is_repeated),
-        async |writes| db.write_memberships(writes, check).await,
-    )
-    .await
+    async fn write(db: &Db, writes: &[Write], check: Check) -> Result<Written<Row>, db::Error> {
+        db.write_memberships(writes, check).await
+    }
 }
 
 impl super::Write for Write {
@@ -110,23 +90,6 @@ impl super::Write for Write {
     fn row(&self) -> Option<&Row> {
         self.row.as_ref()
     }
-}
-
-/// Looks the memberships up; where a parent is unknown, a placeholder is made first (R4).
-async fn read(db: &Db, sightings: &[&Sighting<'_>]) -> Result<Vec<Current>, db::Error> {
-    let keys: Vec<Key<'_>> = sightings.iter().map(|sighting| sighting.key()).collect();
-    let currents = db.current_memberships(&keys).await?;
-    let lacking: Vec<_> = sightings
-        .iter()
-        .zip(&currents)
-        .filter(|(_, current)| !current.is_recorded && parents(current).is_none())
-        .map(|(sighting, _)| *sighting)
-        .collect();
-    if lacking.is_empty() {
-        return Ok(currents);
-    }
-    make_placeholders(db, &lacking).await?;
-    db.current_memberships(&keys).await
 }
 
 async fn make_placeholders(db: &Db, sightings: &[&Sighting<'_>]) -> Result<(), db::Error> {

@@ -5,11 +5,11 @@ use serde_json::json;
 
 use super::super::merge::Origin;
 use super::super::merge::organization::{self, Merged};
-use super::{Detail, InDoubt, Outcome, Step, in_rounds, origin_of_try, recorded};
+use super::{Detail, InDoubt, Outcome, Step, origin_of_try, recorded};
 use crate::clerk;
 use crate::db::inbox::{self, Entry};
 use crate::db::organizations::{Current, Key, Row, Write};
-use crate::db::{self, Check, Db};
+use crate::db::{self, Check, Db, Written};
 use crate::ids::ClerkOrganizationId;
 
 /// Something seen in Clerk.
@@ -42,56 +42,23 @@ pub(in crate::sync) type Applied = super::Applied<()>;
 
 type Plan = super::Plan<Write, ()>;
 
-/// Applies one sighting: two round trips, one for a duplicate.
-pub(in crate::sync) async fn apply_one(
-    db: &Db,
-    sighting: Sighting<'_>,
-    check: Check,
-) -> Result<Applied, db::Error> {
-    let mut applied = apply(db, std::slice::from_ref(&sighting), check).await?;
-    applied.pop().ok_or_else(db::Error::contended)
-}
+impl super::Sighting for Sighting<'_> {
+    type Current = Current;
+    type More = ();
+    type Write = Write;
 
-/// Applies sightings, at most one of each organization, all together in two round trips.
-pub(in crate::sync) async fn apply(
-    db: &Db,
-    sightings: &[Sighting<'_>],
-    check: Check,
-) -> Result<Vec<Applied>, db::Error> {
-    in_rounds(sightings, async |sightings, is_repeated| {
-        apply_once(db, sightings, is_repeated, check).await
-    })
-    .await
-}
+    async fn read(db: &Db, sightings: &[&Self]) -> Result<Vec<Current>, db::Error> {
+        let keys: Vec<Key<'_>> = sightings.iter().map(|sighting| sighting.key()).collect();
+        db.current_organizations(&keys).await
+    }
 
-/// The same, where one that cannot be stored shall not keep the others from it ([`super::each`]).
-pub(in crate::sync) async fn apply_each(
-    db: &Db,
-    sightings: &[Sighting<'_>],
-    check: Check,
-) -> Result<Vec<Option<Applied>>, db::Error> {
-    super::each(sightings, async |sightings| {
-        apply(db, sightings, check).await
-    })
-    .await
-}
+    fn plan(&self, current: &Current, is_repeated: bool) -> Option<Plan> {
+        Some(plan(self, current, is_repeated))
+    }
 
-/// One read, one write; none for sightings whose row changed between the two.
-async fn apply_once(
-    db: &Db,
-    sightings: &[&Sighting<'_>],
-    is_repeated: bool,
-    check: Check,
-) -> Result<Vec<Option<Applied>>, db::Error> {
-    let keys: Vec<Key<'_>> = sightings.iter().map(|sighting| sighting.key()).collect();
-    let currents = db.current_organizations(&keys).await?;
-    super::round(
-        sightings,
-        &currents,
-        |sighting, current| Some(plan(sighting, current, is_repeated)),
-        async |writes| db.write_organizations(writes, check).await,
-    )
-    .await
+    async fn write(db: &Db, writes: &[Write], check: Check) -> Result<Written<Row>, db::Error> {
+        db.write_organizations(writes, check).await
+    }
 }
 
 impl super::Write for Write {

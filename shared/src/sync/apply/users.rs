@@ -5,12 +5,12 @@ use serde_json::json;
 
 use super::super::merge::Origin;
 use super::super::merge::user::{self, Merged};
-use super::{Detail, InDoubt, Outcome, Step, in_rounds, origin_of_try, recorded};
+use super::{Detail, InDoubt, Outcome, Step, origin_of_try, recorded};
 use crate::clerk;
 use crate::db::inbox::{self, Entry};
 use crate::db::role_changes::{self, Source};
 use crate::db::users::{Current, Key, PushChange, Row, Write};
-use crate::db::{self, Check, Db, Role};
+use crate::db::{self, Check, Db, Role, Written};
 use crate::ids::ClerkUserId;
 
 /// For so long after a walk over a user's organizations, events about the user start no other.
@@ -66,62 +66,27 @@ pub(in crate::sync) struct Owed {
 
 type Plan = super::Plan<Write, Owed>;
 
-/// Applies one sighting: two round trips, one for a duplicate.
-pub(in crate::sync) async fn apply_one(
-    db: &Db,
-    sighting: Sighting<'_>,
-    check: Check,
-) -> Result<Applied, db::Error> {
-    let mut applied = apply(db, std::slice::from_ref(&sighting), check).await?;
-    applied.pop().ok_or_else(db::Error::contended)
-}
+impl super::Sighting for Sighting<'_> {
+    type Current = Current;
+    type More = Owed;
+    type Write = Write;
 
-/// Applies sightings, at most one of each user, all together in two round trips.
-pub(in crate::sync) async fn apply(
-    db: &Db,
-    sightings: &[Sighting<'_>],
-    check: Check,
-) -> Result<Vec<Applied>, db::Error> {
-    in_rounds(sightings, async |sightings, is_repeated| {
-        apply_once(db, sightings, is_repeated, check).await
-    })
-    .await
-}
+    async fn read(db: &Db, sightings: &[&Self]) -> Result<Vec<Current>, db::Error> {
+        let keys: Vec<Key<'_>> = sightings.iter().map(|sighting| sighting.key()).collect();
+        db.current_users(&keys).await
+    }
 
-/// The same, where one that cannot be stored shall not keep the others from it ([`super::each`]).
-pub(in crate::sync) async fn apply_each(
-    db: &Db,
-    sightings: &[Sighting<'_>],
-    check: Check,
-) -> Result<Vec<Option<Applied>>, db::Error> {
-    super::each(sightings, async |sightings| {
-        apply(db, sightings, check).await
-    })
-    .await
-}
+    fn plan(&self, current: &Current, is_repeated: bool) -> Option<Plan> {
+        Some(plan(self, current, is_repeated))
+    }
 
-/// One read, one write; none for sightings whose row changed between the two.
-async fn apply_once(
-    db: &Db,
-    sightings: &[&Sighting<'_>],
-    is_repeated: bool,
-    check: Check,
-) -> Result<Vec<Option<Applied>>, db::Error> {
-    let keys: Vec<Key<'_>> = sightings.iter().map(|sighting| sighting.key()).collect();
-    let currents = db.current_users(&keys).await?;
-    super::round(
-        sightings,
-        &currents,
-        |sighting, current| Some(plan(sighting, current, is_repeated)),
-        async |writes| {
-            let (written, no_admin_left) = db.write_users(writes, check).await?;
-            if no_admin_left {
-                alarm_no_admin_left();
-            }
-            Ok(written)
-        },
-    )
-    .await
+    async fn write(db: &Db, writes: &[Write], check: Check) -> Result<Written<Row>, db::Error> {
+        let (written, no_admin_left) = db.write_users(writes, check).await?;
+        if no_admin_left {
+            alarm_no_admin_left();
+        }
+        Ok(written)
+    }
 }
 
 impl super::Write for Write {

@@ -75,7 +75,7 @@ impl Intake<'_> {
             in_doubt: InDoubt::Tell,
             walk,
         };
-        let mut applied = apply_users::apply_one(self.db, sighting.clone(), Check::No).await?;
+        let mut applied = apply::apply_one(self.db, sighting.clone(), Check::No).await?;
         if applied.outcome == apply::Outcome::Doubtful {
             let read = self.read_user(&user.id).await;
             let sighting = apply_users::Sighting {
@@ -86,7 +86,7 @@ impl Intake<'_> {
                 in_doubt: InDoubt::Flag,
                 ..sighting
             };
-            applied = apply_users::apply_one(self.db, sighting, Check::No).await?;
+            applied = apply::apply_one(self.db, sighting, Check::No).await?;
         }
         note_lag(applied.outcome, user.updated_at);
         if applied.more.walk {
@@ -103,7 +103,7 @@ impl Intake<'_> {
             in_doubt: InDoubt::Flag,
             walk: Walk::No,
         };
-        let applied = apply_users::apply_one(self.db, sighting, Check::No).await?;
+        let applied = apply::apply_one(self.db, sighting, Check::No).await?;
         Ok(outcome(applied.outcome))
     }
 
@@ -124,7 +124,7 @@ impl Intake<'_> {
             in_doubt: InDoubt::Flag,
             owes_walk,
         };
-        let applied = apply_organizations::apply_one(self.db, sighting, Check::No).await?;
+        let applied = apply::apply_one(self.db, sighting, Check::No).await?;
         note_lag(applied.outcome, seen.updated_at);
         if applied.outcome == apply::Outcome::Doubtful {
             self.ask_about_organization(&seen.id).await;
@@ -147,7 +147,7 @@ impl Intake<'_> {
             in_doubt: InDoubt::Flag,
             owes_walk: false,
         };
-        let applied = apply_organizations::apply_one(self.db, sighting, Check::No).await?;
+        let applied = apply::apply_one(self.db, sighting, Check::No).await?;
         Ok(outcome(applied.outcome))
     }
 
@@ -167,7 +167,7 @@ impl Intake<'_> {
             delivery: Some(self.entry),
             in_doubt: InDoubt::Flag,
         };
-        let applied = apply_memberships::apply_one(self.db, sighting, Check::No).await?;
+        let applied = apply::apply_one(self.db, sighting, Check::No).await?;
         note_lag(applied.outcome, membership.updated_at);
         if applied.more.user {
             self.ask_about_user(&user.user_id).await;
