@@ -291,6 +291,38 @@ async fn a_row_is_confirmed_when_it_is_older_than_the_setting_says() {
     app.finish().await;
 }
 
+/// The same for the membership of the organization that the session is active in.
+#[tokio::test]
+async fn a_membership_is_confirmed_when_it_is_older_than_the_setting_says() {
+    let app = TestApp::with(&[("ADMIN_FRESHNESS_SECONDS", "60")]).await;
+    let ada = app.user("ada", None).await;
+    let bob = app.user("bob", None).await;
+    let club = unheard_of(&app.clerk, &ada);
+    app.clerk.add_member(&club, &bob, MEMBER);
+    app.deliver_all().await;
+    let token = app.clerk.session_token_in(&bob, &club);
+    assert_eq!(app.status_of(&token).await.status, 200);
+    for (age, n_asked) in [(50, 0), (70, 1), (0, 0)] {
+        if age > 0 {
+            let statement =
+                format!("update memberships set confirmed_at = now() - interval '{age} seconds'");
+            app.execute(&statement).await;
+        }
+        app.clerk.clear_requests();
+        assert_eq!(app.status_of(&token).await.status, 200);
+        assert_eq!(app.clerk.requests().len(), n_asked, "{age} s");
+    }
+    // An end that no event told of is seen then.
+    app.execute("update memberships set confirmed_at = now() - interval '70 seconds'")
+        .await;
+    app.clerk.silently(|clerk| clerk.remove_member(&club, &bob));
+    let answer = app.status_of(&token).await;
+    assert_eq!(answer.body["memberships"], json!([]));
+    // Ada's own membership was never told of.
+    assert_eq!(app.sync(&ada, "user").await.status, 200);
+    app.finish().await;
+}
+
 #[tokio::test]
 async fn who_is_unknown_to_clerk_is_a_student_for_the_time_being_and_never_an_admin() {
     let app = TestApp::new().await;
