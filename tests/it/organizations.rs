@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use clerk_emulator::{Fault, MemberEvents, Message};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use shared::db::memberships::Flagged;
 use shared::http;
 
 use crate::support::TestApp;
@@ -1327,6 +1328,26 @@ async fn a_new_organization_comes_with_its_first_member() {
         app.assert_pair(&math, &ada, "the first member").await;
         app.finish().await;
     }
+}
+
+/// R14: what became another membership while Clerk was asked, nobody asked about.
+#[tokio::test]
+async fn an_answer_is_about_what_was_there_when_it_was_asked_for() {
+    let (app, ada, math) = TestApp::pair().await;
+    let db = app.reconcile.db.as_ref().unwrap();
+    let (organization, user) = (math.parse().unwrap(), ada.parse().unwrap());
+    db.put_provisional_membership(&organization, &user, MEMBER, true)
+        .await
+        .unwrap();
+    let flagged = db.memberships_to_refetch(Flagged::Due, 10).await.unwrap();
+    assert_eq!(flagged.len(), 1);
+    // She joins, and the provisional row becomes hers, before the answer is used.
+    app.clerk.add_member(&math, &ada, ADMIN);
+    app.deliver_all().await;
+    let gone: Vec<_> = flagged.iter().collect();
+    assert_eq!(db.end_memberships(&gone).await.unwrap(), 0);
+    app.assert_pair(&math, &ada, "she has joined").await;
+    app.finish().await;
 }
 
 /// R14: a key of another instance, by which Clerk knows nothing at all, takes nothing away.
