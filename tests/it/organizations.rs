@@ -1358,6 +1358,7 @@ async fn another_clerk_ends_nothing() {
     app.clerk.add_member(&math, &ada, MEMBER);
     app.deliver_all().await;
     let token = app.clerk.session_token(&grace);
+    let active = app.clerk.session_token_in(&ada, &math);
     app.clerk.reset();
     app.execute("update memberships set refetch_at = now()")
         .await;
@@ -1374,10 +1375,67 @@ async fn another_clerk_ends_nothing() {
         let answer = app.call_sync_user(&call).await;
         assert_eq!(answer.body["source"], "database");
     }
+    // Nor does a session that is active in the organization, whether its user is fresh or not.
+    for _ in 0..2 {
+        app.execute("update memberships set confirmed_at = null")
+            .await;
+        let call = Call::new("GET", "/api/sync/status").token(&active);
+        assert_eq!(app.call_sync_user(&call).await.status, 200);
+        app.execute("update users set confirmed_at = null").await;
+    }
     app.forget_waits().await;
     app.reconcile().await;
     assert_eq!(app.live(&math, &ada).await.len(), 1);
     app.database.remove().await;
+}
+
+/// R17: a key that Clerk refuses makes nobody a member.
+#[tokio::test]
+async fn a_refusal_is_no_outage() {
+    let (app, ada, math) = TestApp::pair().await;
+    let grace = app.admin("grace").await;
+    let token = app.clerk.session_token(&grace);
+    let active = app.clerk.silently(|clerk| {
+        clerk.add_member(&math, &ada, MEMBER);
+        clerk.session_token_in(&ada, &math)
+    });
+    for (status, code, expected) in [
+        (401, "clerk_key_invalid", "clerk_refused_our_key"),
+        (403, "organization_not_enabled_in_instance", "clerk_refused"),
+    ] {
+        let fault = || Fault::refusal(status, code).on("GET", "/v1/organizations");
+        app.clerk.fault(fault().times(2));
+        let body = json!({ "clerkOrgId": math, "clerkUserId": ada, "role": ADMIN });
+        let call = Call::new("POST", "/api/sync/membership");
+        let answer = app.call_sync_user(&call.token(&token).json(&body)).await;
+        assert_eq!(
+            (answer.status, &answer.body["code"]),
+            (502, &json!(expected))
+        );
+        let call = Call::new("GET", "/api/sync/status").token(&active);
+        let answer = app.call_sync_user(&call).await;
+        assert_eq!(answer.body["memberships"], json!([]), "{status}");
+        app.clerk.clear_faults();
+    }
+    assert_eq!(app.sync(&ada, "user").await.status, 200);
+    app.finish().await;
+}
+
+/// R6: also the end of a membership tells that the one before it is over.
+#[tokio::test]
+async fn an_end_that_is_heard_of_first_ends_what_came_before() {
+    let (app, ada, math) = TestApp::pair().await;
+    app.clerk.add_member(&math, &ada, MEMBER);
+    app.deliver_all().await;
+    app.clerk.silently(|clerk| clerk.remove_member(&math, &ada));
+    later(&app);
+    app.clerk.add_member(&math, &ada, MEMBER);
+    app.clerk.remove_member(&math, &ada);
+    let mut messages = app.clerk.take_messages();
+    messages.reverse();
+    assert_eq!(app.outcomes(&messages).await, ["applied", "stale"]);
+    assert_eq!(app.live(&math, &ada).await, [""; 0]);
+    app.finish().await;
 }
 
 /// R14: a list that lags behind takes nothing away for good, and what was told is for good.

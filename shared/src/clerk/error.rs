@@ -153,6 +153,14 @@ impl Error {
         )
     }
 
+    /// Whether Clerk cannot answer now, and may later: it did not refuse.
+    pub fn is_away(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::TimedOut(_) | Self::RateLimited { .. }
+        )
+    }
+
     /// Whether Clerk may have done what was asked.
     pub fn is_outcome_unknown(&self) -> bool {
         match self {

@@ -31,7 +31,7 @@ pub struct Entry {
     pub svix_id: SvixId,
     /// Such as `user.updated`.
     pub event_type: String,
-    /// The id of the user that it is about.
+    /// The id of the object that it is about.
     pub object_id: Option<String>,
     /// The Clerk instance that it comes from.
     pub instance_id: Option<String>,

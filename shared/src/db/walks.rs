@@ -1,8 +1,8 @@
 //! Walks over Clerk's lists of memberships that are owed, or under way: over the organizations of a
 //! user, and over the members of an organization.
 //!
-//! What was confirmed since a walk began was seen by it. Whatever else is live here when it ends is
-//! flagged, so that Clerk is asked about each: a list that changes under the walk is no proof of
+//! What was not confirmed since a walk began was not seen by it: what of that is live here when it
+//! ends is flagged, so that Clerk is asked about each: a list that changes under the walk is no proof of
 //! absence (R14).
 
 use serde::Deserialize;
@@ -107,7 +107,7 @@ impl Db {
             set
                 n_organizations_refetches = n_organizations_refetches + 1,
                 organizations_refetch_at = {}
-            where clerk_id = any($1) and organizations_refetch_at is not null",
+            where clerk_id = any($1) and deleted_at is null",
             next_try("n_organizations_refetches")
         );
         let users: Vec<_> = users.iter().map(ClerkUserId::as_str).collect();
@@ -120,25 +120,41 @@ impl Db {
         Ok(())
     }
 
-    /// A walk over all members of an organization begins, from the start.
+    /// A walk over all members of an organization begins; or goes on, if one began less than ten
+    /// minutes ago. Returns from which place of Clerk's list.
     pub async fn begin_members_walk(
         &self,
         organization: &ClerkOrganizationId,
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
         let statement = "
-            update organizations
+            with known as (
+                select
+                    o.id,
+                    o.members_refetch_at is not null
+                        and o.members_walked_since > now() - interval '10 minutes' as is_under_way
+                from organizations o
+                where o.clerk_id = $1 and o.deleted_at is null
+                for update of o
+            )
+            update organizations o
             set
-                members_refetch_at = coalesce(members_refetch_at, now()),
-                members_walked_since = now(),
-                members_offset = 0
-            where clerk_id = $1 and deleted_at is null";
-        self.run(async |client| {
-            client
-                .execute_typed(statement, &[(&organization.as_str(), Type::TEXT)])
-                .await
-        })
-        .await?;
-        Ok(())
+                members_refetch_at = coalesce(o.members_refetch_at, now()),
+                members_walked_since = case
+                    when k.is_under_way then o.members_walked_since else now()
+                end,
+                members_offset = case when k.is_under_way then o.members_offset else 0 end
+            from known k
+            where o.id = k.id
+            returning o.members_offset";
+        let row = self
+            .run(async |client| {
+                client
+                    .query_typed_opt(statement, &[(&organization.as_str(), Type::TEXT)])
+                    .await
+            })
+            .await?;
+        let offset: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
+        u64::try_from(offset).map_err(Error::unreadable)
     }
 
     /// Walks over members that have to go on now, the longest waiting first.
@@ -168,7 +184,7 @@ impl Db {
                 members_offset = $2,
                 n_members_refetches = case when $3 then n_members_refetches + 1 else 0 end,
                 members_refetch_at = case when $3 then {} else now() end
-            where clerk_id = $1 and members_refetch_at is not null",
+            where clerk_id = $1 and deleted_at is null",
             next_try("n_members_refetches")
         );
         let offset = i64::try_from(walk.offset).map_err(Error::unreadable)?;

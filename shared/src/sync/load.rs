@@ -250,11 +250,13 @@ async fn load_organization(
         organization.clerk_id = %active.clerk_id,
         "Clerk could not confirm the caller's organization; the database's answer stands"
     );
-    // Clerk has signed the token and knows the caller: what it does not know is gone.
-    if let clerk::Error::NotFound { .. } = error {
+    // Nobody is in what is not there, as long as it is the same Clerk that knows the caller.
+    if let clerk::Error::NotFound { .. } = error
+        && clerk.user(&asking.clerk_id, budget(deadline)).await.is_ok()
+    {
         return end_membership(db, asking, active, rows).await;
     }
-    if rows.membership.is_some() || rows.was_member {
+    if !error.is_away() || rows.membership.is_some() || rows.was_member {
         return Ok(());
     }
     let organization = placeholders::Organization {

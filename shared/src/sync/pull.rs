@@ -162,8 +162,10 @@ impl Pull<'_> {
             // Nobody is in what is not there, as long as it is the same Clerk that knows the user.
             Err(error) if is_unknown(&error) => match self.clerk.user(user, self.budget()).await {
                 Ok(_) => Vec::new(),
-                Err(_) => return Err(NO_SUCH_MEMBERSHIP),
+                Err(error) if is_unknown(&error) => return Err(NO_SUCH_MEMBERSHIP),
+                Err(error) => return Err(error.into()),
             },
+            Err(error) if !error.is_away() => return Err(error.into()),
             Err(error) => {
                 warn("a membership", organization.as_str(), &error);
                 return self
@@ -247,10 +249,9 @@ impl Pull<'_> {
         if self.db.organization(id).await?.is_none() {
             self.organization(id).await?;
         }
-        self.db.begin_members_walk(id).await?;
         let walk = MembersWalk {
             organization: id.clone(),
-            offset: 0,
+            offset: self.db.begin_members_walk(id).await?,
         };
         let walked = self.walker().members(walk).await?;
         if let Some(error) = &walked.error {

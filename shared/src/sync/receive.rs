@@ -103,12 +103,7 @@ async fn receive_event(
     if is_foreign(instance_id, event.instance_id.as_deref()) {
         return record(db, ignored(entry, "R18")).await;
     }
-    let intake = Intake {
-        clerk,
-        db,
-        entry: &entry,
-        deadline,
-    };
+    let intake = Intake::new(clerk, db, &entry, deadline);
     match intake.change(event.change, event.at).await {
         // The same values will never be stored: a person has to look, not Svix to repeat.
         Err(error) if error.is_about_the_data() => {

@@ -313,7 +313,10 @@ fn answers<'a>(
     rows: impl IntoIterator<Item = &'a ToRefetch>,
     memberships: Vec<clerk::OrganizationMembership>,
 ) -> Answers {
-    let by_user: HashMap<_, _> = memberships
+    let (named, nameless): (Vec<_>, Vec<_>) = memberships
+        .into_iter()
+        .partition(|membership| membership.public_user_data.is_some());
+    let by_user: HashMap<_, _> = named
         .into_iter()
         .filter_map(|membership| {
             let user = membership.public_user_data.as_ref()?.user_id.clone();
@@ -322,6 +325,8 @@ fn answers<'a>(
         .collect();
     rows.into_iter()
         .map(|row| (row.id, by_user.get(&row.user).cloned()))
+        // Where one does not say whose it is, it may be anybody's.
+        .filter(|(_, shown)| shown.is_some() || nameless.is_empty())
         .collect()
 }
 

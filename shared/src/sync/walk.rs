@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::apply::{self, Applied, Sighting};
-use super::refetch::{self, sighting_of_membership, sighting_of_organization};
+use super::refetch::{self, CALL_TIMEOUT, sighting_of_membership, sighting_of_organization};
 use crate::clerk::{
     self, Budget, MembershipList, MembershipPage, MembershipPages, OrganizationMembership,
     PublicUserData,
@@ -195,7 +195,10 @@ impl Walker<'_> {
 
     fn budget(self) -> Budget {
         match self.tries {
-            Tries::Once => Budget::once(self.until.saturating_duration_since(Instant::now())),
+            Tries::Once => {
+                let time_left = self.until.saturating_duration_since(Instant::now());
+                Budget::once(CALL_TIMEOUT.min(time_left))
+            }
             Tries::WhileThereIsTime => Budget::until(self.until),
         }
     }

@@ -1,12 +1,17 @@
 -- The memberships of organizations that are gone end with them (R6), and nothing waits for them.
 with ended as (
     update memberships m
-    set deleted_at = o.deleted_at, updated_at = now(), refetch_at = null, n_refetches = 0
+    set
+        deleted_at = coalesce(m.deleted_at, o.deleted_at),
+        is_end_inferred = false,
+        updated_at = now(),
+        refetch_at = null,
+        n_refetches = 0
     from organizations o
     where o.id = any($1)
         and o.deleted_at is not null
         and m.organization_id = o.id
-        and m.deleted_at is null
+        and (m.deleted_at is null or m.refetch_at is not null)
     returning m.clerk_id
 )
 update inbox b

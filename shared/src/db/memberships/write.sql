@@ -136,7 +136,10 @@ updated as (
         is_end_inferred = r.is_end_inferred
     from live l
     cross join jsonb_populate_record(null::memberships, l.new) r
-    where l.row_version is not null and m.id = l.id
+    where l.row_version is not null
+        and m.id = l.id
+        -- After the predecessors have made room.
+        and (select count(*) from ended) >= 0
 ),
 -- A re-read object settles what waited for it (R2), and for what it follows.
 settled as (

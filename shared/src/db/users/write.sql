@@ -88,8 +88,11 @@ moved as (
 absorbed as (
     delete from users p
     using live l
-    where p.id = l.absorbs and p.is_placeholder and p.clerk_version = 0
-    returning p.id
+    where p.id = l.absorbs
+        and p.is_placeholder
+        and p.clerk_version = 0
+        and p.deleted_at is null
+    returning l.id, p.organizations_refetch_at
 ),
 updated as (
     update users u
@@ -114,9 +117,14 @@ updated as (
         clerk_version = r.clerk_version,
         refetch_at = r.refetch_at,
         n_refetches = r.n_refetches,
-        organizations_refetch_at = r.organizations_refetch_at,
+        -- What the placeholder owed is owed by this row.
+        organizations_refetch_at = coalesce(
+            r.organizations_refetch_at,
+            (select a.organizations_refetch_at from absorbed a where a.id = l.id)
+        ),
         organizations_walked_since = case
-            when r.organizations_refetch_at is not null and u.organizations_refetch_at is null
+            when r.organizations_refetch_at is distinct from u.organizations_refetch_at
+                or l.absorbs is not null
             then now()
             else u.organizations_walked_since
         end,

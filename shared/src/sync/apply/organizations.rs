@@ -122,6 +122,7 @@ fn flag(sighting: &Sighting<'_>, current: &Current, merged: Merged) -> Write {
             refetch_at: Some(Timestamp::now()),
             ..merged.row
         }),
+        owes_walk: sighting.owes_walk,
         ..Write::default()
     }
 }

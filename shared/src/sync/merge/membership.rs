@@ -50,8 +50,12 @@ pub(in crate::sync) fn merge(
     match &current.row {
         Some(row) if row.deleted_at.is_none() => merge_known(row, parents, seen, origin),
         // What was not shown once is shown again: that time, Clerk's list lagged behind.
-        Some(row) if row.is_end_inferred && origin == Origin::Read && can_live => {
+        Some(row) if row.is_end_inferred && can_live && origin == Origin::Read => {
             revive(current, row, seen)
+        }
+        // It was changed after what we know of it, so it may live.
+        Some(row) if row.is_end_inferred && can_live && version(seen) > row.clerk_version => {
+            kept(row, Verdict::Doubtful, "R14")
         }
         Some(row) => kept(row, Verdict::Stale, "R3"),
         None if can_live => merge_new(current, parents, seen, origin),
@@ -60,12 +64,15 @@ pub(in crate::sync) fn merge(
 }
 
 fn revive(current: &Current, row: &Row, seen: &clerk::OrganizationMembership) -> Merged {
-    if current.rival.is_some() {
+    let is_follower = |rival: &Row| rival.clerk_id.is_some() && rival.created_at > row.created_at;
+    if current.rival.as_ref().is_some_and(is_follower) {
         return kept(row, Verdict::Stale, "R6");
     }
     let new = Row {
         deleted_at: None,
         is_end_inferred: false,
+        // One of the two answers was late: once more.
+        refetch_at: Some(Timestamp::now()),
         ..mirrored(row, seen)
     };
     let changed = changed(&COLUMNS, Some(row), &new);
@@ -73,7 +80,7 @@ fn revive(current: &Current, row: &Row, seen: &clerk::OrganizationMembership) ->
         verdict: Verdict::Applied,
         rule: "R14",
         row: Some(new),
-        ends: None,
+        ends: current.rival.as_ref().map(|rival| rival.id),
         changed: [vec!["deleted_at"], changed].concat(),
     }
 }
@@ -144,7 +151,7 @@ fn is_overlooked(parents: Parents, seen: &clerk::OrganizationMembership, origin:
 }
 
 /// Decides what the end of a membership does to the row (R3): a tombstone, also for one never
-/// seen. It never touches another membership of the same pair (R6).
+/// seen. Of the same pair it touches none but one that it followed, which was over before (R6).
 pub(in crate::sync) fn bury(
     current: &Current,
     parents: Parents,
@@ -172,7 +179,11 @@ pub(in crate::sync) fn bury(
             // Not `refetch_at`: a rival may be waiting for the answer.
             ..row
         }),
-        ends: None,
+        ends: current
+            .rival
+            .as_ref()
+            .filter(|rival| rival.clerk_id.is_some() && rival.created_at < created_at(seen))
+            .map(|rival| rival.id),
         changed: vec!["deleted_at"],
     }
 }

@@ -32,13 +32,33 @@ const MAX_MEMBERSHIPS: i64 = 20;
 /// One delivery on its way into the tables.
 #[derive(Clone, Copy)]
 pub(super) struct Intake<'a> {
-    pub(super) clerk: Option<&'a clerk::Client>,
-    pub(super) db: &'a Db,
-    pub(super) entry: &'a Entry,
-    pub(super) deadline: Instant,
+    clerk: Option<&'a clerk::Client>,
+    db: &'a Db,
+    entry: &'a Entry,
+    deadline: Instant,
+    /// No call for what belongs to the event lasts longer.
+    follow_up_until: Instant,
 }
 
-impl Intake<'_> {
+impl<'a> Intake<'a> {
+    pub(super) fn new(
+        clerk: Option<&'a clerk::Client>,
+        db: &'a Db,
+        entry: &'a Entry,
+        deadline: Instant,
+    ) -> Self {
+        let now = Instant::now();
+        let time_left = deadline.saturating_duration_since(now);
+        Self {
+            clerk,
+            db,
+            entry,
+            deadline,
+            // Half of what is left, at most.
+            follow_up_until: now + FOLLOW_UP_TIME.min(time_left / 2),
+        }
+    }
+
     pub(super) async fn change(
         self,
         change: Change,
@@ -219,14 +239,11 @@ impl Intake<'_> {
         follow_up(Box::pin(walk).await, "an organization's members");
     }
 
-    fn walker<'a>(&self, clerk: &'a clerk::Client) -> Walker<'a>
-    where
-        Self: 'a,
-    {
+    fn walker(self, clerk: &'a clerk::Client) -> Walker<'a> {
         Walker {
             clerk,
             db: self.db,
-            until: self.follow_up_until(),
+            until: self.follow_up_until,
             tries: Tries::Once,
             check: Check::No,
         }
@@ -235,7 +252,7 @@ impl Intake<'_> {
     async fn ask_about_user(self, id: &ClerkUserId) {
         let Some(clerk) = self.clerk else { return };
         let ids = std::slice::from_ref(id);
-        let asked = refetch::users(clerk, self.db, ids, self.follow_up_until());
+        let asked = refetch::users(clerk, self.db, ids, self.follow_up_until);
         if let Err(error) = Box::pin(asked).await {
             put_off(&error, "a member");
         }
@@ -244,7 +261,7 @@ impl Intake<'_> {
     async fn ask_about_organization(self, id: &ClerkOrganizationId) {
         let Some(clerk) = self.clerk else { return };
         let ids = std::slice::from_ref(id);
-        let asked = refetch::organizations(clerk, self.db, ids, self.follow_up_until());
+        let asked = refetch::organizations(clerk, self.db, ids, self.follow_up_until);
         if let Err(error) = Box::pin(asked).await {
             put_off(&error, "an organization");
         }
@@ -253,18 +270,11 @@ impl Intake<'_> {
     async fn ask_about_memberships(self, user: &ClerkUserId) {
         let Some(clerk) = self.clerk else { return };
         let flagged = Flagged::OfUser(user);
-        let until = self.follow_up_until();
+        let until = self.follow_up_until;
         let asked = refetch::memberships(clerk, self.db, flagged, MAX_MEMBERSHIPS, until);
         if let Err(error) = Box::pin(asked).await {
             put_off(&error, "a membership");
         }
-    }
-
-    /// Half of what is left, at most.
-    fn follow_up_until(self) -> Instant {
-        let now = Instant::now();
-        let time_left = self.deadline.saturating_duration_since(now);
-        now + FOLLOW_UP_TIME.min(time_left / 2)
     }
 }
 

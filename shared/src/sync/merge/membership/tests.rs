@@ -325,8 +325,8 @@ fn row_id(row: &Row) -> Uuid {
 }
 
 #[test]
-fn an_end_never_touches_another_membership_of_the_pair() {
-    for offset in [-1, 0, 1] {
+fn an_end_never_touches_a_later_membership_of_the_pair() {
+    for offset in [0, 1] {
         let current = beside(rival(offset));
         let merged = bury(
             &current,
@@ -476,6 +476,7 @@ fn an_end_that_nobody_told_of_is_taken_back_when_it_is_shown_again() {
     assert_eq!(merged.changed, ["deleted_at", "role"]);
     let live = merged.row.unwrap();
     assert!(live.deleted_at.is_none() && !live.is_end_inferred);
+    assert!(live.refetch_at.is_some(), "one of the two answers was late");
 
     // But by asking only, not where another one lives, and not where the end was told.
     let stale = |current: &Current, parents, origin| {
@@ -490,6 +491,27 @@ fn an_end_that_nobody_told_of_is_taken_back_when_it_is_shown_again() {
         ..known(ended(true))
     };
     stale(&followed, parents(), Origin::Read);
+    // What it followed, and what only served meanwhile, is over.
+    let provisional = Row {
+        clerk_id: None,
+        is_placeholder: true,
+        ..rival(1)
+    };
+    for rival in [rival(-1), provisional] {
+        let beside = Current {
+            rival: Some(rival.clone()),
+            ..known(ended(true))
+        };
+        let merged = merge(&beside, parents(), &seen, Origin::Read);
+        assert_eq!(merged.verdict, Verdict::Applied);
+        assert_eq!(merged.ends, Some(rival.id));
+    }
+    // A change that is newer than what was known is a sign of life.
+    let newer = membership(json!({ "updated_at": VERSION + 1 }));
+    let merged = merge(&known(ended(true)), parents(), &newer, Origin::Event);
+    assert_eq!((merged.verdict, merged.rule), (Verdict::Doubtful, "R14"));
+    let merged = merge(&known(ended(false)), parents(), &newer, Origin::Event);
+    assert_eq!(merged.verdict, Verdict::Stale);
     let mut gone = parents();
     gone.user.is_deleted = true;
     stale(&known(ended(true)), gone, Origin::Read);
@@ -512,4 +534,18 @@ fn a_tombstone_of_something_unknown_holds_no_metadata() {
     };
     assert!(buried(&nothing_known()).public_metadata.is_empty());
     assert!(!buried(&known(row())).public_metadata.is_empty());
+}
+
+#[test]
+fn an_end_tells_that_what_came_before_is_over_too() {
+    let seen = membership(json!({}));
+    let ends = |rival: Row| bury(&beside(rival), parents(), &seen, Timestamp::now()).ends;
+    assert_eq!(ends(rival(-1)), Some(rival(-1).id));
+    assert_eq!(ends(rival(0)), None);
+    assert_eq!(ends(rival(1)), None);
+    let provisional = Row {
+        clerk_id: None,
+        ..rival(-1)
+    };
+    assert_eq!(ends(provisional), None);
 }
