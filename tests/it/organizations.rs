@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use clerk_emulator::{Fault, MemberEvents, Message};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use shared::db::Check;
 use shared::db::memberships::Flagged;
+use shared::db::users::{Key, Row, Write};
 use shared::http;
 
 use crate::support::TestApp;
@@ -566,6 +568,47 @@ async fn an_adoption_and_memberships_at_once_leave_one_row() {
         app.assert_all_done().await;
         app.finish().await;
     }
+}
+
+/// R1: the placeholder may have become a tombstone between reading and writing.
+#[tokio::test]
+async fn a_tombstone_is_not_taken_up() {
+    let (app, _, math) = TestApp::pair().await;
+    app.execute("insert into users (email) values ('joan@example.com')")
+        .await;
+    let joan = person(&app, "joan");
+    app.clerk.add_member(&math, &joan, MEMBER);
+    let [made, joined] = &app.clerk.take_messages()[..] else {
+        panic!("two messages")
+    };
+    app.clerk.down();
+    app.outcome(joined).await;
+    let db = app.reconcile.db.as_ref().unwrap();
+    let clerk_id = joan.parse().unwrap();
+    let key = Key {
+        svix_id: None,
+        clerk_id: &clerk_id,
+        verified_email: Some("joan@example.com"),
+    };
+    let current = db.current_users(&[key]).await.unwrap().pop().unwrap();
+    let row = current.row.unwrap();
+    assert!(row.clerk_id.is_none() && current.placeholder.is_some());
+    app.clerk.up();
+    app.clerk.delete_user(&joan);
+    app.deliver_all().await;
+    let write = Write {
+        row: Some(Row {
+            clerk_id: Some(clerk_id.clone()),
+            ..row
+        }),
+        absorbs: current.placeholder,
+        ..Write::default()
+    };
+    let written = db.write_users(&[write], Check::No).await;
+    assert!(written.is_err_and(|error| error.is_about_other_rows()));
+    assert_eq!(app.outcome(made).await, "stale");
+    assert_ne!(app.row(&joan).await["deleted_at"], Value::Null);
+    app.finish().await;
 }
 
 // R3: ends.

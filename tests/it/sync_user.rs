@@ -604,6 +604,27 @@ async fn what_clerk_does_not_know_either_is_404() {
     club.app.finish().await;
 }
 
+/// A walk that was put off an hour ago begins anew: what it saw then it does not see now.
+#[tokio::test]
+async fn a_walk_that_is_asked_for_again_begins_again() {
+    let club = Club::new().await;
+    let (app, member) = (&club.app, &club.bob);
+    app.execute(
+        "update users
+        set
+            organizations_refetch_at = now(),
+            organizations_walked_since = now() - interval '1 hour';
+        update memberships set confirmed_at = now() - interval '30 minutes'",
+    )
+    .await;
+    app.clerk
+        .silently(|clerk| clerk.remove_member(&club.id, member));
+    let answer = app.sync(member, "user").await;
+    assert_eq!(answer.body["memberships"], json!([]));
+    assert_eq!(answer.body["isComplete"], true);
+    club.app.finish().await;
+}
+
 #[tokio::test]
 async fn a_user_in_600_organizations_is_pulled_whole() {
     let app = TestApp::new().await;
