@@ -269,22 +269,28 @@ async fn who_was_taken_away_by_a_directory_is_refused() {
     app.database.remove().await;
 }
 
+/// The rows of a table are believed for sixty seconds; then Clerk is asked, once.
+async fn check_sixty_seconds(app: &TestApp, table: &str, ask: impl AsyncFn() -> Answer) {
+    for (age, n_asked) in [(50, 0), (70, 1), (0, 0)] {
+        if age > 0 {
+            let statement =
+                format!("update {table} set confirmed_at = now() - interval '{age} seconds'");
+            app.execute(&statement).await;
+        }
+        app.clerk.clear_requests();
+        assert_eq!(ask().await.status, 200);
+        assert_eq!(app.clerk.requests().len(), n_asked, "{age} s");
+    }
+}
+
 /// The row is fresh enough to be believed for as long as the setting says.
 #[tokio::test]
 async fn a_row_is_confirmed_when_it_is_older_than_the_setting_says() {
     let app = TestApp::with(&[("ADMIN_FRESHNESS_SECONDS", "60")]).await;
     let ada = app.admin("ada").await;
     let token = app.clerk.session_token(&ada);
-    for (age, n_asked) in [(50, 0), (70, 1), (0, 0)] {
-        if age > 0 {
-            let statement =
-                format!("update users set confirmed_at = now() - interval '{age} seconds'");
-            app.execute(&statement).await;
-        }
-        app.clerk.clear_requests();
-        assert_eq!(app.statistics(&token).await.status, 200);
-        assert_eq!(app.clerk.requests().len(), n_asked, "{age} s");
-    }
+    let ask = async || app.statistics(&token).await;
+    check_sixty_seconds(&app, "users", ask).await;
     // A demotion that no event told of is seen then.
     app.execute("update users set confirmed_at = now() - interval '70 seconds'")
         .await;
@@ -304,16 +310,8 @@ async fn a_membership_is_confirmed_when_it_is_older_than_the_setting_says() {
     app.deliver_all().await;
     let token = app.clerk.session_token_in(&bob, &club);
     assert_eq!(app.status_of(&token).await.status, 200);
-    for (age, n_asked) in [(50, 0), (70, 1), (0, 0)] {
-        if age > 0 {
-            let statement =
-                format!("update memberships set confirmed_at = now() - interval '{age} seconds'");
-            app.execute(&statement).await;
-        }
-        app.clerk.clear_requests();
-        assert_eq!(app.status_of(&token).await.status, 200);
-        assert_eq!(app.clerk.requests().len(), n_asked, "{age} s");
-    }
+    let ask = async || app.status_of(&token).await;
+    check_sixty_seconds(&app, "memberships", ask).await;
     // An end that no event told of is seen then.
     app.execute("update memberships set confirmed_at = now() - interval '70 seconds'")
         .await;
