@@ -26,6 +26,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Mutex;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::config::{Configured, Part, Settings};
@@ -116,6 +117,16 @@ impl Db {
         }
     }
 
+    /// Runs one statement that answers with no rows, and returns how many it changed.
+    async fn execute(
+        &self,
+        statement: &str,
+        values: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<u64, Error> {
+        self.run(async |client| client.execute_typed(statement, values).await)
+            .await
+    }
+
     async fn run_once<T>(
         &self,
         work: &impl AsyncFn(&Client) -> Result<T, tokio_postgres::Error>,
@@ -187,6 +198,17 @@ async fn is_alive(client: &Client, used_at: Instant) -> bool {
 /// was: 5 s, doubling, at most 10 min.
 fn next_try(count: &str) -> String {
     format!("now() + make_interval(secs => least(600, 5 * 2 ^ least({count}, 10)))")
+}
+
+impl<R: DeserializeOwned> Written<R> {
+    /// What the statement answered for `n` writes, and the rows that were read after it.
+    fn read(rows: &[Row], read_back: &[Row], n: usize) -> Result<Self, Error> {
+        let read_back = read_back.iter().map(|row| decode(row, "row"));
+        Ok(Self {
+            is_done: is_done(rows, n)?,
+            read_back: read_back.collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 /// Reads a column of JSON; an SQL null is a JSON null.

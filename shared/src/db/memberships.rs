@@ -7,7 +7,7 @@ use tokio_postgres::types::{Json, ToSql, Type};
 use tokio_postgres::{Client, Row as PgRow};
 use uuid::Uuid;
 
-use super::{Check, Confirms, Db, Error, Written, decode, inbox, is_done, next_try};
+use super::{Check, Confirms, Db, Error, Written, decode, inbox, next_try};
 use crate::ids::{ClerkMembershipId, ClerkOrganizationId, ClerkUserId, SvixId};
 
 /// A row of `memberships`.
@@ -201,13 +201,7 @@ impl Db {
                 }
             })
             .await?;
-        Ok(Written {
-            is_done: is_done(&rows, writes.len())?,
-            read_back: read_back
-                .iter()
-                .map(|row| decode(row, "row"))
-                .collect::<Result<_, _>>()?,
-        })
+        Written::read(&rows, &read_back, writes.len())
     }
 
     /// Ends memberships of which Clerk knows nothing, unless they have become others since they
@@ -246,8 +240,7 @@ impl Db {
             (&role, Type::TEXT),
             (&only_if_new, Type::BOOL),
         ];
-        self.run(async |client| client.execute_typed(statement, &values).await)
-            .await?;
+        self.execute(statement, &values).await?;
         Ok(())
     }
 
@@ -352,12 +345,8 @@ impl Db {
             where id = any($1) and refetch_at is not null",
             next_try("n_refetches")
         );
-        self.run(async |client| {
-            client
-                .execute_typed(&statement, &[(&ids, Type::UUID_ARRAY)])
-                .await
-        })
-        .await?;
+        self.execute(&statement, &[(&ids, Type::UUID_ARRAY)])
+            .await?;
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use tokio_postgres::types::{Json, ToSql, Type};
 use tokio_postgres::{Client, Row as PgRow};
 use uuid::Uuid;
 
-use super::{Check, Confirms, Db, Error, Written, decode, inbox, is_done, next_try};
+use super::{Check, Confirms, Db, Error, Written, decode, inbox, next_try};
 use crate::ids::{ClerkOrganizationId, SvixId};
 
 /// A row of `organizations`.
@@ -176,13 +176,7 @@ impl Db {
                 }
             })
             .await?;
-        Ok(Written {
-            is_done: is_done(&rows, writes.len())?,
-            read_back: read_back
-                .iter()
-                .map(|row| decode(row, "row"))
-                .collect::<Result<_, _>>()?,
-        })
+        Written::read(&rows, &read_back, writes.len())
     }
 
     /// The organization with this Clerk id, deleted or not.
@@ -201,12 +195,8 @@ impl Db {
             update organizations
             set refetch_at = coalesce(refetch_at, now())
             where clerk_id = $1 and deleted_at is null";
-        self.run(async |client| {
-            client
-                .execute_typed(statement, &[(&id.as_str(), Type::TEXT)])
-                .await
-        })
-        .await?;
+        self.execute(statement, &[(&id.as_str(), Type::TEXT)])
+            .await?;
         Ok(())
     }
 
@@ -243,12 +233,8 @@ impl Db {
             next_try("n_refetches")
         );
         let ids: Vec<_> = ids.iter().map(ClerkOrganizationId::as_str).collect();
-        self.run(async |client| {
-            client
-                .execute_typed(&statement, &[(&ids, Type::TEXT_ARRAY)])
-                .await
-        })
-        .await?;
+        self.execute(&statement, &[(&ids, Type::TEXT_ARRAY)])
+            .await?;
         Ok(())
     }
 }

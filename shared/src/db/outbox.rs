@@ -167,8 +167,7 @@ impl Db {
             where id = any($1) and leased_by = $2 and completed_at is null and dead_at is null";
         let values: [(&(dyn ToSql + Sync), Type); 2] =
             [(&ids, Type::INT8_ARRAY), (&lease, Type::UUID)];
-        self.run(async |client| client.execute_typed(statement, &values).await)
-            .await?;
+        self.execute(statement, &values).await?;
         Ok(())
     }
 
@@ -179,8 +178,7 @@ impl Db {
             (&Json(failures), Type::JSONB),
             (&PATIENCE_HOURS, Type::INT4),
         ];
-        self.run(async |client| client.execute_typed(statement, &values).await)
-            .await?;
+        self.execute(statement, &values).await?;
         Ok(())
     }
 }

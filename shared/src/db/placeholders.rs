@@ -65,8 +65,7 @@ impl Db {
         let (users, organizations) = (Json(users), Json(organizations));
         let values: [(&(dyn ToSql + Sync), Type); 2] =
             [(&users, Type::JSONB), (&organizations, Type::JSONB)];
-        self.run(async |client| client.execute_typed(statement, &values).await)
-            .await?;
+        self.execute(statement, &values).await?;
         Ok(())
     }
 }

@@ -13,8 +13,8 @@ use tokio_postgres::{Client, Row as PgRow};
 use uuid::Uuid;
 
 use super::{
-    Check, Confirms, Db, Error, Written, decode, inbox, is_done, memberships, next_try,
-    organizations, outbox,
+    Check, Confirms, Db, Error, Written, decode, inbox, memberships, next_try, organizations,
+    outbox,
 };
 use crate::ids::{ClerkOrganizationId, ClerkUserId, SvixId};
 
@@ -256,14 +256,7 @@ impl Db {
                 }
             })
             .await?;
-        let written = Written {
-            is_done: is_done(&done.rows, writes.len())?,
-            read_back: done
-                .read_back
-                .iter()
-                .map(|row| decode(row, "row"))
-                .collect::<Result<_, _>>()?,
-        };
+        let written = Written::read(&done.rows, &done.read_back, writes.len())?;
         Ok((written, done.no_admin_left))
     }
 
@@ -327,12 +320,8 @@ impl Db {
             next_try("n_refetches")
         );
         let users: Vec<_> = users.iter().map(ClerkUserId::as_str).collect();
-        self.run(async |client| {
-            client
-                .execute_typed(&statement, &[(&users, Type::TEXT_ARRAY)])
-                .await
-        })
-        .await?;
+        self.execute(&statement, &[(&users, Type::TEXT_ARRAY)])
+            .await?;
         Ok(())
     }
 
@@ -373,12 +362,8 @@ impl Db {
             from due
             where u.id = due.id";
         let days = i32::try_from(retention_days).unwrap_or(i32::MAX);
-        self.run(async |client| {
-            client
-                .execute_typed(statement, &[(&days, Type::INT4), (&limit, Type::INT8)])
-                .await
-        })
-        .await
+        self.execute(statement, &[(&days, Type::INT4), (&limit, Type::INT8)])
+            .await
     }
 }
 

@@ -67,8 +67,7 @@ impl Db {
             where clerk_id = $1 and deleted_at is null";
         let values: [(&(dyn ToSql + Sync), Type); 2] =
             [(&user.as_str(), Type::TEXT), (&and_user, Type::BOOL)];
-        self.run(async |client| client.execute_typed(statement, &values).await)
-            .await?;
+        self.execute(statement, &values).await?;
         Ok(())
     }
 
@@ -91,12 +90,8 @@ impl Db {
             where m.user_id = w.id
                 and m.deleted_at is null
                 and (m.confirmed_at is null or m.confirmed_at < w.since)";
-        self.run(async |client| {
-            client
-                .execute_typed(statement, &[(&user.as_str(), Type::TEXT)])
-                .await
-        })
-        .await
+        self.execute(statement, &[(&user.as_str(), Type::TEXT)])
+            .await
     }
 
     /// Puts off walks over the organizations of users for whom Clerk gave no answer:
@@ -111,12 +106,8 @@ impl Db {
             next_try("n_organizations_refetches")
         );
         let users: Vec<_> = users.iter().map(ClerkUserId::as_str).collect();
-        self.run(async |client| {
-            client
-                .execute_typed(&statement, &[(&users, Type::TEXT_ARRAY)])
-                .await
-        })
-        .await?;
+        self.execute(&statement, &[(&users, Type::TEXT_ARRAY)])
+            .await?;
         Ok(())
     }
 
@@ -193,8 +184,7 @@ impl Db {
             (&offset, Type::INT8),
             (&has_failed, Type::BOOL),
         ];
-        self.run(async |client| client.execute_typed(&statement, &values).await)
-            .await?;
+        self.execute(&statement, &values).await?;
         Ok(())
     }
 
@@ -218,11 +208,7 @@ impl Db {
             where m.organization_id = w.id
                 and m.deleted_at is null
                 and (m.confirmed_at is null or m.confirmed_at < w.since)";
-        self.run(async |client| {
-            client
-                .execute_typed(statement, &[(&organization.as_str(), Type::TEXT)])
-                .await
-        })
-        .await
+        self.execute(statement, &[(&organization.as_str(), Type::TEXT)])
+            .await
     }
 }

@@ -263,13 +263,13 @@ impl Pull<'_> {
             ended: walked.n_ended,
         };
         let is_complete = walked.is_complete;
-        let row = self.db.organization(id).await?;
+        let source = if walked.n_seen > 0 || walked.error.is_none() {
+            Source::Clerk
+        } else {
+            self.source_without_clerk(id).await?
+        };
         let pulled = Pulled {
-            source: match row {
-                _ if walked.n_seen > 0 || walked.error.is_none() => Source::Clerk,
-                Some(row) if !row.is_placeholder => Source::Database,
-                _ => Source::Temporary,
-            },
+            source,
             is_verified: walked.is_verified && is_complete && walked.n_seen >= walked.total,
             is_complete,
         };
@@ -310,8 +310,8 @@ impl Pull<'_> {
         warn("a user", id.as_str(), error);
         // What is not pulled now is owed.
         self.db.owe_organization_walk(id, true).await?;
-        match self.db.account(id).await? {
-            Some(account) if !account.user.is_placeholder => Ok(fallback(Source::Database)),
+        match self.db.caller(id, None, 0).await?.user {
+            Some(user) if !user.is_placeholder => Ok(fallback(Source::Database)),
             Some(_) => Ok(fallback(Source::Temporary)),
             None if is_unknown(error) && if_unknown == IfUnknown::Refuse => {
                 Err(Error::NO_SUCH_USER)
@@ -321,6 +321,14 @@ impl Pull<'_> {
                 Ok(fallback(Source::Temporary))
             }
         }
+    }
+
+    async fn source_without_clerk(&self, id: &ClerkOrganizationId) -> Result<Source> {
+        let row = self.db.organization(id).await?;
+        Ok(match row {
+            Some(row) if !row.is_placeholder => Source::Database,
+            _ => Source::Temporary,
+        })
     }
 
     async fn membership_without_clerk(
@@ -361,13 +369,12 @@ impl Pull<'_> {
         user: &ClerkUserId,
         organization: &ClerkOrganizationId,
     ) -> Result<()> {
-        let account = self.db.account(user).await?;
-        if account.is_some_and(|account| account.user.is_placeholder) {
+        let rows = self.db.caller(user, Some(organization), 0).await?;
+        if rows.user.is_some_and(|row| row.is_placeholder) {
             let users = std::slice::from_ref(user);
             refetch::users(self.clerk, self.db, users, self.until).await?;
         }
-        let row = self.db.organization(organization).await?;
-        if row.is_some_and(|row| row.is_placeholder) {
+        if rows.organization.is_some_and(|row| row.is_placeholder) {
             let organizations = std::slice::from_ref(organization);
             refetch::organizations(self.clerk, self.db, organizations, self.until).await?;
         }
