@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::faults::{self, Effect};
 use crate::instance::{Instance, Outage};
 use crate::params::Query;
-use crate::requests::Request;
+use crate::requests::{self, Request};
 use crate::routes::{self, Answer, Call};
 use crate::world::World;
 use crate::{ids, json};
@@ -101,7 +101,7 @@ fn log(instance: &mut Instance, parts: &Parts, body: &[u8]) -> u64 {
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
         status: 0,
-        body: String::from_utf8_lossy(body).into_owned(),
+        body: requests::without_secrets(body),
         headers,
         at,
         number: 0,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::faults::Fault;
-use crate::instance::Outage;
+use crate::instance::{NewNames, Outage};
 use crate::options::MemberEvents;
 use crate::world::{Deliver, Seed, World};
 use crate::{ids, seed};
@@ -42,6 +42,7 @@ pub(crate) fn router() -> Router<Arc<World>> {
         .route("/messages/{id}/replay", post(replay))
         .route("/deliver", post(deliver_due))
         .route("/member-events", post(set_member_events))
+        .route("/strict-passwords", post(set_strict_passwords))
         .route("/tokens", post(create_token))
         .route("/users/{id}/role", post(set_role))
         .route("/users/{id}", axum::routing::patch(edit_user))
@@ -271,8 +272,27 @@ async fn edit_user(
     Ok(Json(json!(seed::edit(&mut world.lock(), &id, patch)?)))
 }
 
-async fn accept_invitation(State(world): State<Arc<World>>, Path(id): Path<String>) -> Answer {
-    Ok(Json(json!(world.lock().accept_invitation(&id)?)))
+async fn accept_invitation(
+    State(world): State<Arc<World>>,
+    Path(id): Path<String>,
+    names: Option<Json<NewNames>>,
+) -> Answer {
+    let Json(names) = names.unwrap_or_default();
+    Ok(Json(json!(world.lock().accept_invitation(&id, names)?)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetStrictPasswords {
+    on: bool,
+}
+
+async fn set_strict_passwords(
+    State(world): State<Arc<World>>,
+    Json(SetStrictPasswords { on }): Json<SetStrictPasswords>,
+) -> Answer {
+    world.lock().passwords.is_strict = on;
+    done()
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it ends handlers that can refuse")]

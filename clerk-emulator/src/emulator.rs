@@ -218,10 +218,23 @@ impl Emulator {
         instance.store.users().map(|user| json!(user)).collect()
     }
 
+    /// Asks that a password has every kind of character, as an instance can be set to.
+    pub fn strict_passwords(&self, is_on: bool) {
+        self.world.lock().passwords.is_strict = is_on;
+    }
+
     /// Somebody follows the link of an invitation; returns the user.
     #[track_caller]
     pub fn accept_invitation(&self, id: &str) -> Value {
-        wire(self.world.lock().accept_invitation(id))
+        self.accept_invitation_with(id, json!({}))
+    }
+
+    /// Somebody follows the link of an invitation and signs up with `first_name`, `last_name` or
+    /// `username`; who is a user already keeps their names. Returns the user.
+    #[track_caller]
+    pub fn accept_invitation_with(&self, id: &str, names: Value) -> Value {
+        let names = seed::parse(names);
+        wire(names.and_then(|names| self.world.lock().accept_invitation(id, names)))
     }
 
     // Organizations and their members.

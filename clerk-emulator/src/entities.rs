@@ -2,7 +2,7 @@
 
 mod organizations;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub(crate) use organizations::{
@@ -64,6 +64,44 @@ pub(crate) struct User {
     pub(crate) mfa_disabled_at: Option<i64>,
     pub(crate) legal_accepted_at: Option<i64>,
     pub(crate) profile_image_url: String,
+    #[serde(skip)]
+    pub(crate) scim: Option<Scim>,
+}
+
+/// A user as a webhook shows it: only there the directory is told.
+#[derive(Debug, Serialize)]
+pub(crate) struct UserView<'a> {
+    #[serde(flatten)]
+    user: &'a User,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scim: Option<&'a Scim>,
+}
+
+impl<'a> UserView<'a> {
+    pub(crate) fn of(user: &'a User) -> Self {
+        let scim = user.scim.as_ref();
+        Self { user, scim }
+    }
+}
+
+/// The company's directory that a user comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scim {
+    pub(crate) directory_id: String,
+    /// Left out while the directory is not in use.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) directory_enabled: bool,
+    #[serde(default)]
+    pub(crate) external_id: Option<String>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is serde's"
+)]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl User {
@@ -115,7 +153,15 @@ impl User {
             mfa_disabled_at: None,
             legal_accepted_at: None,
             profile_image_url: IMAGE.to_owned(),
+            scim: None,
         }
+    }
+
+    /// Does a directory that is in use have the say over the user?
+    pub(crate) fn is_managed_by_directory(&self) -> bool {
+        self.scim
+            .as_ref()
+            .is_some_and(|scim| scim.directory_enabled)
     }
 
     /// The primary e-mail address, as text.

@@ -1,18 +1,22 @@
 //! Refusals in Clerk's envelope, with the codes that Clerk documents.
 
+use std::iter;
+
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-/// One refusal of the Backend API.
+/// One refusal of the Backend API, for one reason or for several.
 #[derive(Debug)]
 pub(crate) struct Error {
     pub(crate) status: StatusCode,
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) long_message: String,
-    pub(crate) param_name: Option<String>,
+    pub(crate) param_name: Option<Box<str>>,
     /// Seconds, for the `Retry-After` header.
     pub(crate) retry_after: Option<u64>,
+    /// The next reason, told in the same answer.
+    next: Option<Box<Self>>,
 }
 
 impl Error {
@@ -24,12 +28,22 @@ impl Error {
             long_message: long_message.to_owned(),
             param_name: None,
             retry_after: None,
+            next: None,
         }
+    }
+
+    /// Refuses for all of these reasons at once, in order, if there is one.
+    pub(crate) fn all(reasons: Vec<Self>) -> Result<(), Self> {
+        let all = reasons.into_iter().rev().reduce(|next, reason| Self {
+            next: Some(Box::new(next)),
+            ..reason
+        });
+        all.map_or(Ok(()), Err)
     }
 
     fn form(code: &str, name: &str, message: &str, long_message: &str) -> Self {
         Self {
-            param_name: Some(name.to_owned()),
+            param_name: Some(name.into()),
             ..Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 code,
@@ -165,12 +179,18 @@ impl Error {
         )
     }
 
-    pub(crate) fn short_password() -> Self {
-        Self::form(
-            "form_password_length_too_short",
-            "password",
-            "Passwords must be 8 characters or more.",
-            "Passwords must be 8 characters or more.",
+    /// The password is not good enough.
+    pub(crate) fn password(code: &str, message: &str) -> Self {
+        Self::form(code, "password", message, message)
+    }
+
+    /// A company's directory has the say over the user.
+    pub(crate) fn managed_by_directory() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "user_managed_by_scim",
+            "user is managed by SCIM",
+            "The user is managed by a directory, and can only be changed there.",
         )
     }
 
@@ -201,6 +221,12 @@ impl Error {
 
     /// The body as it goes over the wire.
     pub(crate) fn envelope(&self, trace_id: &str) -> Value {
+        let reasons = iter::successors(Some(self), |error| error.next.as_deref());
+        let entries: Vec<Map<String, Value>> = reasons.map(Self::entry).collect();
+        json!({ "errors": entries, "clerk_trace_id": trace_id })
+    }
+
+    fn entry(&self) -> Map<String, Value> {
         let mut entry = Map::new();
         entry.insert("message".to_owned(), json!(self.message));
         entry.insert("long_message".to_owned(), json!(self.long_message));
@@ -208,6 +234,6 @@ impl Error {
         if let Some(name) = &self.param_name {
             entry.insert("meta".to_owned(), json!({ "param_name": name }));
         }
-        json!({ "errors": [entry], "clerk_trace_id": trace_id })
+        entry
     }
 }

@@ -7,16 +7,19 @@ pub(crate) use organizations::NewMember;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::entities::{DeletedObject, EmailAddress, Invitation, Session, User, Verification};
+use crate::entities::{
+    DeletedObject, EmailAddress, Invitation, Session, User, UserView, Verification,
+};
 use crate::error::Error;
 use crate::faults::Fault;
 use crate::limits::Limits;
 use crate::metadata;
 use crate::options::MemberEvents;
+use crate::passwords;
 use crate::requests::Log;
 use crate::store::Store;
 use crate::tokens::{self, LazyKey, Subject, TokenVersion};
@@ -33,6 +36,7 @@ pub(crate) struct Instance {
     pub(crate) azp: Option<String>,
     pub(crate) token_version: TokenVersion,
     pub(crate) member_events: MemberEvents,
+    pub(crate) passwords: passwords::Policy,
     pub(crate) key: Arc<LazyKey>,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
@@ -54,6 +58,15 @@ pub(crate) enum Outage {
     Refusing,
     /// It closes connections without an answer.
     Unreachable,
+}
+
+/// What somebody says of themselves when they sign up.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NewNames {
+    first_name: Option<String>,
+    last_name: Option<String>,
+    username: Option<String>,
 }
 
 /// The envelope of a webhook.
@@ -84,6 +97,7 @@ impl Instance {
             azp,
             token_version,
             member_events: MemberEvents::default(),
+            passwords: passwords::Policy::default(),
             key,
             clock: Clock::default(),
             store: Store::default(),
@@ -115,7 +129,7 @@ impl Instance {
     /// Adds a user.
     pub(crate) fn create_user(&mut self, user: User) -> Result<User, Error> {
         let user = self.store.put(user)?;
-        self.emit("user.created", &user);
+        self.emit("user.created", &UserView::of(&user));
         Ok(user)
     }
 
@@ -129,7 +143,7 @@ impl Instance {
         change(&mut user)?;
         user.updated_at = user.updated_at.max(self.now());
         let user = self.store.put(user)?;
-        self.emit("user.updated", &user);
+        self.emit("user.updated", &UserView::of(&user));
         Ok(user)
     }
 
@@ -320,28 +334,37 @@ impl Instance {
         }
     }
 
-    /// Somebody follows the link of an invitation and signs up, or in.
-    pub(crate) fn accept_invitation(&mut self, id: &str) -> Result<User, Error> {
+    /// Somebody follows the link of an invitation and signs in, or up with these names.
+    pub(crate) fn accept_invitation(&mut self, id: &str, names: NewNames) -> Result<User, Error> {
         self.expire_invitations();
-        let now = self.now();
-        let invitation = self.store.invitation_mut(id)?;
+        let invitation = self.store.invitation_mut(id)?.clone();
         if invitation.status != "pending" {
             return Err(Error::bad_request(
                 &format!("invitation_already_{}", invitation.status),
                 "The invitation is no longer open.",
             ));
         }
-        invitation.status = "accepted";
-        invitation.updated_at = now;
-        let invitation = invitation.clone();
         let owner = self.store.owner_of_email(&invitation.email_address);
-        if let Some(id) = owner.map(|user| user.id.clone()) {
-            return self.update_user(&id, |user| {
+        let user = match owner.map(|user| user.id.clone()) {
+            Some(id) => self.update_user(&id, |user| {
                 metadata::merge(&mut user.public_metadata, &invitation.public_metadata);
                 Ok(())
-            });
-        }
+            }),
+            None => self.sign_up(invitation, names),
+        }?;
+        let now = self.now();
+        let invitation = self.store.invitation_mut(id)?;
+        invitation.status = "accepted";
+        invitation.updated_at = now;
+        Ok(user)
+    }
+
+    fn sign_up(&mut self, invitation: Invitation, names: NewNames) -> Result<User, Error> {
+        let now = self.now();
         let mut user = User::new(ids::new("user"), now);
+        user.first_name = names.first_name;
+        user.last_name = names.last_name;
+        user.username = names.username;
         user.public_metadata = invitation.public_metadata;
         let address = email_address(invitation.email_address, Some(Verification::ticket()), now);
         user.primary_email_address_id = Some(address.id.clone());

@@ -6,7 +6,8 @@
 //! answer, repeat and reorder webhooks. Its clock can be moved.
 //!
 //! It knows nothing of the code that it tests, so that it cannot share its mistakes.
-//! E-mail addresses are kept in lower case. A sign-in makes no webhook.
+//! E-mail addresses are kept in lower case. A sign-in makes no webhook. A password is judged and
+//! forgotten: it is in no state, and in no request that is remembered.
 //! Not yet: invitations to organizations, their domains and logos, role sets.
 
 mod api;
@@ -24,6 +25,7 @@ mod limits;
 mod metadata;
 mod options;
 mod params;
+mod passwords;
 mod requests;
 mod routes;
 mod seed;

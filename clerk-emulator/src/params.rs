@@ -58,6 +58,11 @@ impl Params {
         }
     }
 
+    /// Was any of these sent?
+    pub(crate) fn names_any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.0.contains_key(*name))
+    }
+
     pub(crate) fn raw(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }

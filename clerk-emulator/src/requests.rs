@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 /// One call of the Backend API.
 #[derive(Debug, Clone, Serialize)]
@@ -16,7 +17,7 @@ pub struct Request {
     pub query: String,
     /// The status of the answer; 0 while there is none, and when it was dropped.
     pub status: u16,
-    /// The body as text.
+    /// The body as text; `[redacted]` stands in the place of a password.
     pub body: String,
     /// The headers, with lower-case names.
     pub headers: BTreeMap<String, String>,
@@ -25,6 +26,35 @@ pub struct Request {
     /// Its place in the log; only grows.
     #[serde(skip)]
     pub(crate) number: u64,
+}
+
+/// What stands in the place of a secret.
+const REDACTED: &str = "[redacted]";
+
+/// What a body may hold that nobody else is to see.
+const SECRETS: [&str; 4] = ["password", "password_digest", "totp_secret", "backup_codes"];
+
+/// A body as it is remembered.
+/// What is not JSON cannot be told apart, so it is remembered only if it speaks of no password.
+pub(crate) fn without_secrets(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body).into_owned();
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => redact(fields).unwrap_or(text),
+        Err(_) if text.to_lowercase().contains("password") => REDACTED.to_owned(),
+        Ok(_) | Err(_) => text,
+    }
+}
+
+/// The body without its secrets, if it has one.
+fn redact(mut fields: Map<String, Value>) -> Option<String> {
+    let mut is_changed = false;
+    for name in SECRETS {
+        if let Some(value) = fields.get_mut(name) {
+            *value = json!(REDACTED);
+            is_changed = true;
+        }
+    }
+    is_changed.then(|| Value::Object(fields).to_string())
 }
 
 /// How many calls are remembered.

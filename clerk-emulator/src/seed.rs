@@ -5,9 +5,10 @@ mod organizations;
 pub(crate) use organizations::{NewOrganization, edit_member, edit_organization};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::entities::{Bag, User, Verification};
+use crate::entities::{Bag, Scim, User, Verification};
 use crate::error::Error;
 use crate::ids;
 use crate::instance::{Instance, email_address};
@@ -37,6 +38,8 @@ pub(crate) struct NewUser {
     banned: bool,
     locked: bool,
     password_enabled: bool,
+    /// The directory that the user comes from.
+    scim: Option<Scim>,
     created_at: Option<i64>,
     updated_at: Option<i64>,
     last_sign_in_at: Option<i64>,
@@ -45,8 +48,7 @@ pub(crate) struct NewUser {
 impl NewUser {
     /// Reads a user to be.
     pub(crate) fn parse(value: Value) -> Result<Self, Error> {
-        serde_json::from_value(value)
-            .map_err(|error| Error::bad_request("seed_invalid", &error.to_string()))
+        parse(value)
     }
 
     /// Adds the user to the instance.
@@ -73,6 +75,7 @@ impl NewUser {
         user.banned = self.banned;
         user.locked = self.locked;
         user.password_enabled = self.password_enabled;
+        user.scim = self.scim;
         if let Some(url) = self.image_url {
             user.image_url.clone_from(&url);
             user.profile_image_url = url;
@@ -95,16 +98,20 @@ impl NewUser {
 }
 
 /// What somebody changes in the dashboard: fields of an update, plus bags to merge, plus
-/// `email`, `verified`, `banned` and `locked`.
+/// `email`, `verified`, `banned`, `locked`, and the directory that the user comes from, `scim`.
 pub(crate) fn edit(instance: &mut Instance, id: &str, patch: Value) -> Result<User, Error> {
     let params = fields(patch)?;
     let mut allowed = users::UPDATABLE.to_vec();
     allowed.extend(BAGS);
-    allowed.extend(["email", "verified", "banned", "locked"]);
+    allowed.extend(["email", "verified", "banned", "locked", "scim"]);
     params.only(&allowed)?;
     let now = instance.now();
+    let policy = instance.passwords;
     instance.update_user(id, |user| {
-        users::apply_profile(user, &params, now)?;
+        users::apply_profile(user, &params)?;
+        if let Some(scim) = params.raw("scim") {
+            user.scim = parse(scim.clone())?;
+        }
         metadata::merge_sent(user.bags_mut(), &params)?;
         let verified = params.bool("verified")?.value();
         let email = match params.text("email")?.value() {
@@ -122,8 +129,14 @@ pub(crate) fn edit(instance: &mut Instance, id: &str, patch: Value) -> Result<Us
         if let Some(locked) = params.bool("locked")?.value() {
             user.locked = locked;
         }
-        Ok(())
+        users::apply_password(user, &params, policy, now)
     })
+}
+
+/// Reads what was written by hand.
+pub(crate) fn parse<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
+    serde_json::from_value(value)
+        .map_err(|error| Error::bad_request("seed_invalid", &error.to_string()))
 }
 
 /// The fields of an edit.

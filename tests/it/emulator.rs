@@ -195,8 +195,10 @@ async fn a_user_lives_and_each_write_makes_its_webhook() {
         deleted,
         json!({"object": "user", "id": id(&user), "deleted": true, "external_id": "1"})
     );
-    let refusal = api.refusal("GET", &path, Value::Null).await;
-    assert_eq!(refusal, (404, "resource_not_found".to_owned()));
+    for method in ["GET", "DELETE", "PATCH"] {
+        let refusal = api.refusal(method, &path, json!({})).await;
+        assert_eq!(refusal, (404, "resource_not_found".to_owned()), "{method}");
+    }
 
     let messages = api.emulator.take_messages();
     let types: Vec<&str> = messages.iter().map(|m| m.event_type.as_str()).collect();
@@ -414,6 +416,317 @@ async fn an_invitation_is_sent_once_and_brings_its_metadata() {
     api.emulator.advance(Duration::from_secs(24 * 60 * 60 + 1));
     let expired = api.get("/v1/invitations?status=expired").await;
     assert_eq!(expired[0]["email_address"], "late@example.com");
+}
+
+#[tokio::test]
+async fn an_invitation_is_accepted_once_and_only_while_it_is_open() {
+    let api = Api::new().await;
+    let invite = async |name: &str| {
+        let new = json!({"email_address": format!("{name}@example.com"), "expires_in_days": 2});
+        let (_, invitation) = api.call("POST", "/v1/invitations", new).await;
+        id(&invitation).to_owned()
+    };
+    let accept = async |invitation: &str| {
+        let path = format!("/_emulator/invitations/{invitation}/accept");
+        api.refusal("POST", &path, json!({})).await
+    };
+    let accepted = invite("accepted").await;
+    api.emulator.accept_invitation(&accepted);
+    let refusal = accept(&accepted).await;
+    assert_eq!(refusal, (400, "invitation_already_accepted".to_owned()));
+
+    let revoked = invite("revoked").await;
+    let path = format!("/v1/invitations/{revoked}/revoke");
+    let response = api.request(Method::POST, &path).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "without a body");
+    let refusal = accept(&revoked).await;
+    assert_eq!(refusal, (400, "invitation_already_revoked".to_owned()));
+
+    let expired = invite("expired").await;
+    api.emulator.advance(Duration::from_hours(48));
+    let refusal = accept(&expired).await;
+    assert_eq!(refusal, (400, "invitation_already_expired".to_owned()));
+    assert_eq!(accept("inv_none").await.0, 404);
+    assert_eq!(api.emulator.users().len(), 1);
+    assert_eq!(event_types(&api.emulator), ["user.created"]);
+}
+
+#[tokio::test]
+async fn whoever_accepts_an_invitation_may_say_their_names() {
+    let api = Api::new().await;
+    let invite = async |email: &str| {
+        let new = json!({
+            "email_address": email, "public_metadata": {"role": "STUDENT"}, "ignore_existing": true,
+        });
+        let (_, invitation) = api.call("POST", "/v1/invitations", new).await;
+        id(&invitation).to_owned()
+    };
+    let ada = invite("ada@example.com").await;
+    let names = json!({"first_name": "Ada", "last_name": "Lovelace"});
+    let ada = api.emulator.accept_invitation_with(&ada, names);
+    let names = (&ada["first_name"], &ada["last_name"]);
+    assert_eq!(names, (&json!("Ada"), &json!("Lovelace")));
+    assert_eq!(ada["public_metadata"], json!({"role": "STUDENT"}));
+
+    let grace = invite("grace@example.com").await;
+    let path = format!("/_emulator/invitations/{grace}/accept");
+    let names = json!({"first_name": "Grace", "username": "grace"});
+    let (_, grace) = api.call("POST", &path, names).await;
+    let names = (&grace["first_name"], &grace["username"]);
+    assert_eq!(names, (&json!("Grace"), &json!("grace")));
+
+    // A name that is taken leaves the invitation as it was.
+    let other = invite("other@example.com").await;
+    let path = format!("/_emulator/invitations/{other}/accept");
+    let refusal = api.refusal("POST", &path, json!({"username": "grace"}));
+    assert_eq!(refusal.await, (422, "form_identifier_exists".to_owned()));
+    api.emulator.accept_invitation(&other);
+
+    // Who is a user already only signs in.
+    let again = invite("ada@example.com").await;
+    let names = json!({"first_name": "Augusta"});
+    let same = api.emulator.accept_invitation_with(&again, names);
+    assert_eq!(
+        (&same["id"], &same["first_name"]),
+        (&ada["id"], &json!("Ada"))
+    );
+}
+
+#[tokio::test]
+async fn who_signs_up_alone_leaves_their_invitation_open() {
+    let api = Api::new().await;
+    let new = json!({"email_address": "new@example.com", "public_metadata": {"role": "STUDENT"}});
+    let (_, invitation) = api.call("POST", "/v1/invitations", new).await;
+    let stranger = api
+        .emulator
+        .create_user(json!({"email": "new@example.com"}));
+    assert_eq!(stranger["public_metadata"], json!({}));
+    let pending = api.get("/v1/invitations?status=pending").await;
+    assert_eq!(pending, json!([invitation]));
+    let user = api.emulator.accept_invitation(id(&invitation));
+    assert_eq!(user["id"], stranger["id"]);
+    assert_eq!(user["public_metadata"], json!({"role": "STUDENT"}));
+}
+
+#[tokio::test]
+async fn a_weak_password_is_refused_and_says_why() {
+    let api = Api::new().await;
+    let new = json!({"email": "engine@example.com", "username": "Countess"});
+    let user = api.emulator.create_user(new);
+    let path = format!("/v1/users/{}", id(&user));
+    let new_user = json!({"email_address": ["other@example.com"]});
+    for (password, expected) in [
+        ("", "form_password_length_too_short"),
+        ("7 chars", "form_password_length_too_short"),
+        (&"\u{e9}".repeat(7), "form_password_length_too_short"),
+        (&"long ".repeat(15), "form_password_length_too_long"),
+        ("12345678", "form_password_pwned"),
+        ("password", "form_password_pwned"),
+        ("password123", "form_password_pwned"),
+        ("qwertyuiop", "form_password_pwned"),
+    ] {
+        for (method, path, mut body) in [
+            ("PATCH", path.as_str(), json!({"first_name": "Ada"})),
+            ("POST", "/v1/users", new_user.clone()),
+        ] {
+            body["password"] = json!(password);
+            let (status, body) = api.call(method, path, body).await;
+            assert_eq!(
+                (status, code(&body).as_str()),
+                (422, expected),
+                "{password}"
+            );
+            assert_eq!(body["errors"].as_array().unwrap().len(), 1);
+            assert_eq!(body["errors"][0]["meta"], json!({"param_name": "password"}));
+        }
+    }
+    assert_eq!(api.emulator.users(), [user], "nothing has changed");
+    assert_eq!(event_types(&api.emulator), ["user.created"]);
+}
+
+#[tokio::test]
+async fn a_password_is_none_of_the_names_of_its_user() {
+    let api = Api::new().await;
+    let new = json!({"email": "difference@example.com", "username": "countess"});
+    let user = api.emulator.create_user(new);
+    let path = format!("/v1/users/{}", id(&user));
+    let refused = (422, "form_password_matches_identifier".to_owned());
+    for body in [
+        json!({"password": "Difference@example.COM"}),
+        json!({"password": "DIFFERENCE"}),
+        json!({"password": "Countess"}),
+        json!({"username": "analytical", "password": "Analytical"}),
+    ] {
+        let found = api.refusal("PATCH", &path, body.clone()).await;
+        assert_eq!(found, refused, "{body}");
+    }
+    assert_eq!(api.emulator.users(), [user]);
+    let new = json!({"email_address": ["difference2@example.com"], "password": "difference2"});
+    assert_eq!(api.refusal("POST", "/v1/users", new).await, refused);
+    let other = json!({"username": "analytical", "password": "countess"});
+    let (status, _) = api.call("PATCH", &path, other).await;
+    assert_eq!(status, 200, "a name that is no longer theirs");
+}
+
+#[tokio::test]
+async fn a_strict_instance_tells_all_that_a_password_lacks() {
+    let api = Api::new().await;
+    let user = api.emulator.create_user(json!({}));
+    let path = format!("/v1/users/{}", id(&user));
+    let codes = async |password: &str| {
+        let body = json!({"password": password});
+        let (status, body) = api.call("PATCH", &path, body).await;
+        let errors = body["errors"].as_array().cloned().unwrap_or_default();
+        let codes = errors.iter().map(|error| {
+            assert_eq!(
+                (status, &error["meta"]["param_name"]),
+                (422, &json!("password"))
+            );
+            let code = error["code"].as_str().unwrap();
+            code.strip_prefix("form_password_").unwrap().to_owned()
+        });
+        codes.collect::<Vec<_>>()
+    };
+    assert_eq!(codes("engines!").await, [""; 0]);
+    api.emulator.strict_passwords(true);
+    let all = [
+        "length_too_short",
+        "no_uppercase",
+        "no_lowercase",
+        "no_number",
+        "no_special_char",
+    ];
+    assert_eq!(codes("").await, all);
+    assert_eq!(
+        codes("engines engines").await,
+        ["no_uppercase", "no_number"],
+        "a blank is special"
+    );
+    assert_eq!(codes("ENGINES1").await, ["no_lowercase", "no_special_char"]);
+    assert_eq!(codes("Password1!").await, ["pwned"]);
+    assert_eq!(codes("Engines1!").await, [""; 0]);
+    let off = json!({"on": false});
+    api.call("POST", "/_emulator/strict-passwords", off).await;
+    assert_eq!(codes("engines!").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_password_is_taken_unchecked_when_the_caller_says_so() {
+    let api = Api::new().await;
+    api.emulator.strict_passwords(true);
+    api.emulator.set_clock(5_000);
+    let user = api.emulator.create_user(json!({}));
+    assert_eq!(user["password_last_updated_at"], Value::Null);
+    let path = format!("/v1/users/{}", id(&user));
+    api.emulator.set_clock(7_000);
+    let unchecked = json!({"password": "1234", "skip_password_checks": true});
+    let (_, user) = api.call("PATCH", &path, unchecked).await;
+    assert_eq!(user["password_last_updated_at"], 7_000);
+    assert_eq!(user["password_enabled"], true);
+}
+
+#[tokio::test]
+async fn no_password_is_kept_or_remembered() {
+    let api = Api::new().await;
+    let user = api
+        .emulator
+        .create_user(json!({"email": "ada@example.com"}));
+    let path = format!("/v1/users/{}", id(&user));
+    let good = json!({"last_name": "Lovelace", "password": "hush hush horse"});
+    let (status, answer) = api.call("PATCH", &path, good.clone()).await;
+    assert_eq!(status, 200);
+    assert_eq!(answer["password_enabled"], true);
+    let bad = json!({"password": "hush"});
+    let (status, refusal) = api.call("PATCH", &path, bad).await;
+    assert_eq!(status, 422);
+    let new = json!({"password": "hush hush hush", "password_digest": "hush"});
+    api.call("POST", "/v1/users", new).await;
+    let broken = api.request(Method::PATCH, &path);
+    let broken = broken.header("content-type", "application/json");
+    let broken = broken.body("{\"Password\": \"hush").send().await.unwrap();
+    assert_eq!(broken.status(), StatusCode::BAD_REQUEST);
+    api.emulator.down();
+    api.call("PATCH", &path, good).await;
+
+    let bodies: Vec<String> = api
+        .emulator
+        .requests()
+        .into_iter()
+        .map(|it| it.body)
+        .collect();
+    let expected = [
+        json!({"last_name": "Lovelace", "password": "[redacted]"}).to_string(),
+        json!({"password": "[redacted]"}).to_string(),
+        json!({"password": "[redacted]", "password_digest": "[redacted]"}).to_string(),
+        "[redacted]".to_owned(),
+        json!({"last_name": "Lovelace", "password": "[redacted]"}).to_string(),
+    ];
+    assert_eq!(bodies, expected);
+    for shown in [
+        answer.to_string(),
+        refusal.to_string(),
+        api.get("/_emulator/state").await.to_string(),
+        api.get("/_emulator/requests").await.to_string(),
+        format!("{:?}", api.emulator),
+    ] {
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_directory_renames_or_deletes_those_who_come_from_it() {
+    let api = Api::new().await;
+    let user = api.emulator.create_user(json!({
+        "first_name": "Ada", "scim": {"directory_id": "dir_1", "directory_enabled": true},
+    }));
+    let path = format!("/v1/users/{}", id(&user));
+    let refused = (409, "user_managed_by_scim".to_owned());
+    for body in [
+        json!({"first_name": "Augusta"}),
+        json!({"last_name": null}),
+        json!({"last_name": "King", "password": "correct horse"}),
+    ] {
+        assert_eq!(api.refusal("PATCH", &path, body).await, refused);
+    }
+    assert_eq!(api.refusal("DELETE", &path, Value::Null).await, refused);
+    assert_eq!(api.get(&path).await, user);
+    let (status, _) = api.call("PATCH", &path, json!({"external_id": "1"})).await;
+    assert_eq!(status, 200);
+
+    // The directory itself goes on as before, until it is disabled.
+    let renamed = api
+        .emulator
+        .update_user(id(&user), json!({"first_name": "Augusta"}));
+    assert_eq!(renamed["first_name"], "Augusta");
+    let disabled = json!({"scim": {"directory_id": "dir_1"}});
+    let control = format!("/_emulator/users/{}", id(&user));
+    assert_eq!(api.call("PATCH", &control, disabled).await.0, 200);
+    let (status, _) = api.call("PATCH", &path, json!({"first_name": "Ada"})).await;
+    assert_eq!(status, 200);
+    api.emulator.update_user(id(&user), json!({"scim": null}));
+    assert_eq!(api.call("DELETE", &path, Value::Null).await.0, 200);
+
+    let directories = api.emulator.take_messages().into_iter().map(|message| {
+        let event: Value = serde_json::from_str(&message.body).unwrap();
+        event["data"].get("scim").cloned()
+    });
+    let enabled = json!({"directory_id": "dir_1", "directory_enabled": true, "external_id": null});
+    let disabled = json!({"directory_id": "dir_1", "external_id": null});
+    let expected = [
+        Some(enabled.clone()),
+        Some(enabled.clone()),
+        Some(enabled),
+        Some(disabled.clone()),
+        Some(disabled),
+        None,
+        None,
+    ];
+    assert_eq!(
+        directories.collect::<Vec<_>>(),
+        expected,
+        "only webhooks tell of it"
+    );
+    assert_eq!(user.get("scim"), None);
 }
 
 #[tokio::test]

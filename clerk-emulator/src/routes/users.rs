@@ -5,11 +5,12 @@ use serde_json::json;
 use super::{Answer, Call, ok};
 use crate::entities::{User, Verification};
 use crate::error::Error;
+use crate::ids;
 use crate::instance::{Instance, email_address};
 use crate::metadata::{self, BAGS};
 use crate::params::{Field, Params, parse_email};
+use crate::passwords::Policy;
 use crate::store::listing;
-use crate::{ids, params};
 
 const LOCKOUT_SECONDS: i64 = 3600;
 
@@ -40,6 +41,9 @@ pub(crate) const UPDATABLE: [&str; 24] = [
     "created_at",
     "bypass_client_trust",
 ];
+
+/// What only the directory changes in a user who comes from one.
+const NAMES: [&str; 2] = ["first_name", "last_name"];
 
 /// What a creation may name.
 const CREATABLE: [&str; 30] = [
@@ -119,7 +123,8 @@ pub(super) fn create(instance: &mut Instance, call: &Call) -> Answer {
             .get_or_insert_with(|| address.id.clone());
         user.email_addresses.push(address);
     }
-    apply_profile(&mut user, &params, now)?;
+    apply_profile(&mut user, &params)?;
+    apply_password(&mut user, &params, instance.passwords, now)?;
     metadata::replace_sent(user.bags_mut(), &params)?;
     if let Some(banned) = params.bool("banned")?.value() {
         user.banned = banned;
@@ -137,19 +142,25 @@ pub(super) fn update(instance: &mut Instance, call: &Call, id: &str) -> Answer {
         allowed.extend(BAGS);
     }
     params.only(&allowed)?;
+    let signs_out = params.bool("sign_out_of_other_sessions")? == Field::Is(true);
     let now = instance.now();
+    let policy = instance.passwords;
     let user = instance.update_user(id, |user| {
-        apply_profile(user, &params, now)?;
+        if user.is_managed_by_directory() && params.names_any(&NAMES) {
+            return Err(Error::managed_by_directory());
+        }
+        apply_profile(user, &params)?;
+        apply_password(user, &params, policy, now)?;
         metadata::replace_sent(user.bags_mut(), &params)
     })?;
-    if params.bool("sign_out_of_other_sessions")? == Field::Is(true) {
+    if signs_out {
         instance.revoke_sessions(id);
     }
     ok(&user)
 }
 
 /// Writes over a user what both creation and update may name.
-pub(crate) fn apply_profile(user: &mut User, params: &Params, now: i64) -> Result<(), Error> {
+pub(crate) fn apply_profile(user: &mut User, params: &Params) -> Result<(), Error> {
     params.text("external_id")?.apply(&mut user.external_id);
     params.text("first_name")?.apply(&mut user.first_name);
     params.text("last_name")?.apply(&mut user.last_name);
@@ -189,18 +200,29 @@ pub(crate) fn apply_profile(user: &mut User, params: &Params, now: i64) -> Resul
         }
         user.primary_email_address_id = Some(id);
     }
-    let skips_checks = params.bool("skip_password_checks")? == params::Field::Is(true);
-    if let Some(password) = params.string("password")?.value() {
-        if !skips_checks && password.chars().count() < 8 {
-            return Err(Error::short_password());
-        }
-        user.password_enabled = true;
-        user.password_last_updated_at = Some(now);
+    Ok(())
+}
+
+/// Notes that a user has a new password, if one was sent that they may take.
+/// The user's names and addresses are to be the new ones, since it may be none of them.
+pub(crate) fn apply_password(
+    user: &mut User,
+    params: &Params,
+    policy: Policy,
+    now: i64,
+) -> Result<(), Error> {
+    let skips_checks = params.bool("skip_password_checks")? == Field::Is(true);
+    let password = params.string("password")?.value();
+    let digest = params.text("password_digest")?.value();
+    if digest.is_some() && params.text("password_hasher")?.value().is_none() {
+        return Err(Error::missing("password_hasher"));
     }
-    if params.text("password_digest")?.value().is_some() {
-        if params.text("password_hasher")?.value().is_none() {
-            return Err(Error::missing("password_hasher"));
-        }
+    if let Some(password) = &password
+        && !skips_checks
+    {
+        policy.judge(password, user)?;
+    }
+    if password.is_some() || digest.is_some() {
         user.password_enabled = true;
         user.password_last_updated_at = Some(now);
     }
@@ -208,6 +230,9 @@ pub(crate) fn apply_profile(user: &mut User, params: &Params, now: i64) -> Resul
 }
 
 pub(super) fn delete(instance: &mut Instance, id: &str) -> Answer {
+    if instance.store.user(id)?.is_managed_by_directory() {
+        return Err(Error::managed_by_directory());
+    }
     ok(&instance.delete_user(id)?)
 }
 

@@ -41,8 +41,7 @@ pub(crate) struct Member {
 impl NewOrganization {
     /// Reads an organization to be.
     pub(crate) fn parse(value: Value) -> Result<Self, Error> {
-        serde_json::from_value(value)
-            .map_err(|error| Error::bad_request("seed_invalid", &error.to_string()))
+        super::parse(value)
     }
 
     /// Adds the organization to the instance, then its members.
