@@ -4,8 +4,10 @@
 //! Every call has a [`Budget`]; tries are repeated in `retry` and nowhere else.
 
 mod error;
+mod invitations;
 mod organizations;
 mod pages;
+mod password;
 mod retry;
 mod types;
 
@@ -25,6 +27,7 @@ use crate::tls;
 
 pub use error::{Cause, Error, UnreadableBody};
 pub use pages::{MembershipList, MembershipPages, UserPage, UserPages};
+pub use password::Password;
 pub use retry::Budget;
 pub(crate) use types::milliseconds;
 pub use types::{
@@ -104,6 +107,18 @@ impl Client {
         Ok(users)
     }
 
+    /// Reads the users who have this address, whether it is known to be theirs or not.
+    pub async fn users_by_email(&self, address: &str, budget: Budget) -> Result<Vec<User>, Error> {
+        let call = Call::<()> {
+            query: vec![
+                ("limit", PAGE_LEN.to_string()),
+                ("email_address", address.to_owned()),
+            ],
+            ..Call::new(Method::GET, format!("{}/users", self.base))
+        };
+        self.ask(&call, budget).await
+    }
+
     /// Reads one page of all users, the oldest first.
     pub async fn users(&self, page: &UserPage, budget: Budget) -> Result<Vec<User>, Error> {
         let call = Call::<()> {
@@ -153,6 +168,12 @@ impl Client {
         self.ask(&call, budget).await
     }
 
+    /// Shuts a user out for good, and ends their sessions.
+    pub async fn ban_user(&self, id: &ClerkUserId, budget: Budget) -> Result<User, Error> {
+        let call = Call::<()>::new(Method::POST, format!("{}/users/{id}/ban", self.base));
+        self.ask(&call, budget).await
+    }
+
     /// Deletes a user.
     pub async fn delete_user(
         &self,
@@ -160,20 +181,6 @@ impl Client {
         budget: Budget,
     ) -> Result<DeletedObject, Error> {
         let call = Call::<()>::new(Method::DELETE, format!("{}/users/{id}", self.base));
-        self.ask(&call, budget).await
-    }
-
-    /// Invites somebody to sign up.
-    /// When [`Error::is_outcome_unknown`] holds, look for the invitation before sending another.
-    pub async fn create_invitation(
-        &self,
-        invitation: &NewInvitation,
-        budget: Budget,
-    ) -> Result<Invitation, Error> {
-        let call = Call {
-            body: Some(invitation),
-            ..Call::new(Method::POST, format!("{}/invitations", self.base))
-        };
         self.ask(&call, budget).await
     }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use clerk_emulator::{Effect, Emulator, Fault, Options};
 use serde_json::{Map, Value, json};
 use shared::clerk::{
-    Budget, Client, Error, MembershipList, NewInvitation, OrganizationMembership, PAGE_LEN,
-    PrimaryEmail, UserPage, UserPatch,
+    Budget, Client, Error, Invitation, MembershipList, NewInvitation, OrganizationMembership,
+    PAGE_LEN, Password, PrimaryEmail, UserPage, UserPatch,
 };
 use shared::ids::{ClerkOrganizationId, ClerkUserId};
 
@@ -47,6 +47,19 @@ impl World {
         acme["id"].as_str().unwrap().parse().unwrap()
     }
 
+    /// Another user, without anything.
+    fn grace(&self) -> ClerkUserId {
+        let grace = self.emulator.create_user(json!({}));
+        grace["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// The id of a new invitation.
+    async fn invite(&self) -> String {
+        let new = invitation();
+        let creation = self.client.create_invitation(&new, within(5));
+        creation.await.unwrap().id
+    }
+
     /// The ids of the members that a walk over the list finds, and the length of each page.
     async fn walk(&self, list: MembershipList) -> (Vec<String>, Vec<usize>) {
         let mut pages = self.client.all_memberships(list, 0);
@@ -65,6 +78,18 @@ impl World {
             .into_iter()
             .map(|request| (request.method, request.status))
             .collect()
+    }
+
+    /// The method, the path with the query, and the body of the one call so far; it is forgotten.
+    fn take_call(&self) -> (String, String, String) {
+        let [request] = self.emulator.requests().try_into().unwrap();
+        self.emulator.clear_requests();
+        let query = match request.query.as_str() {
+            "" => String::new(),
+            query => format!("?{query}"),
+        };
+        let path = format!("{}{query}", request.path);
+        (request.method, path, request.body)
     }
 
     fn n_calls(&self) -> usize {
@@ -88,8 +113,36 @@ fn invitation() -> NewInvitation {
     NewInvitation {
         email_address: "grace@example.org".to_owned(),
         public_metadata: Map::from_iter([("role".to_owned(), json!("INSTRUCTOR"))]),
-        redirect_url: None,
+        ..NewInvitation::default()
     }
+}
+
+fn password(text: &str) -> UserPatch {
+    UserPatch {
+        password: Some(Password::new(text.to_owned())),
+        ..UserPatch::default()
+    }
+}
+
+/// The code, the sentences and the parameter of a refusal.
+fn told(error: &Error) -> (&str, &str, Option<&str>) {
+    let Error::Refused {
+        code,
+        message,
+        param,
+        ..
+    } = error
+    else {
+        panic!("{error:?}")
+    };
+    (code, message, param.as_deref())
+}
+
+fn ids_and_statuses(invitations: &[Invitation]) -> Vec<(&str, &str)> {
+    invitations
+        .iter()
+        .map(|it| (it.id.as_str(), it.status.as_str()))
+        .collect()
 }
 
 fn user_of(membership: &OrganizationMembership) -> &ClerkUserId {
@@ -258,6 +311,270 @@ async fn somebody_is_invited() {
 }
 
 #[tokio::test]
+async fn an_invitation_says_only_what_was_decided() {
+    let world = World::new().await;
+    let bare = NewInvitation {
+        email_address: "alan@example.org".to_owned(),
+        ..NewInvitation::default()
+    };
+    let creation = world.client.create_invitation(&bare, within(5));
+    let thirty_days_ms = 30 * 24 * 60 * 60 * 1000;
+    let made = creation.await.unwrap();
+    assert_eq!(
+        made.expires_at,
+        made.created_at.map(|at| at + thirty_days_ms)
+    );
+    let (method, path, body) = world.take_call();
+    assert_eq!(
+        (method.as_str(), path.as_str()),
+        ("POST", "/v1/invitations")
+    );
+    assert_eq!(body, r#"{"email_address":"alan@example.org"}"#);
+
+    let full = NewInvitation {
+        notify: Some(false),
+        expires_in_days: Some(7),
+        redirect_url: Some("https://example.org/welcome".to_owned()),
+        ..invitation()
+    };
+    let creation = world.client.create_invitation(&full, within(5));
+    let made = creation.await.unwrap();
+    let seven_days_ms = 7 * 24 * 60 * 60 * 1000;
+    assert_eq!(
+        made.expires_at,
+        made.created_at.map(|at| at + seven_days_ms)
+    );
+    let body: Value = serde_json::from_str(&world.take_call().2).unwrap();
+    assert_eq!(
+        body,
+        json!({
+            "email_address": "grace@example.org", "public_metadata": {"role": "INSTRUCTOR"},
+            "redirect_url": "https://example.org/welcome", "notify": false, "expires_in_days": 7,
+        })
+    );
+}
+
+#[tokio::test]
+async fn invitations_are_found_by_address_id_and_status() {
+    let world = World::new().await;
+    let client = &world.client;
+    let first = world.invite().await;
+    client.revoke_invitation(&first, within(5)).await.unwrap();
+    let second = world.invite().await;
+    let other = NewInvitation {
+        email_address: "alan@example.org".to_owned(),
+        ..NewInvitation::default()
+    };
+    client.create_invitation(&other, within(5)).await.unwrap();
+    world.emulator.clear_requests();
+
+    let check = async |query: &str, status: Option<&str>, expected: &[(&str, &str)]| {
+        let found = client.invitations(query, status, within(5)).await.unwrap();
+        assert_eq!(ids_and_statuses(&found), expected, "{query} {status:?}");
+        world.take_call()
+    };
+    let (first, second) = (first.as_str(), second.as_str());
+    let (method, path, _) = check("grace@example.org", None, &[(second, "pending")]).await;
+    assert_eq!(method, "GET");
+    assert_eq!(path, "/v1/invitations?limit=500&query=grace%40example.org");
+    let revoked = Some("revoked");
+    let (_, path, _) = check("grace@example.org", revoked, &[(first, "revoked")]).await;
+    assert_eq!(
+        path,
+        "/v1/invitations?limit=500&query=grace%40example.org&status=revoked"
+    );
+    check(first, None, &[]).await;
+    check(first, revoked, &[(first, "revoked")]).await;
+    check(second, Some("pending"), &[(second, "pending")]).await;
+    check("nobody@example.org", None, &[]).await;
+}
+
+#[tokio::test]
+async fn an_invitation_is_revoked_once_and_only_while_it_is_open() {
+    let world = World::new().await;
+    let client = &world.client;
+    let made = world.invite().await;
+    world.emulator.clear_requests();
+    let revoked = client.revoke_invitation(&made, within(5)).await.unwrap();
+    assert_eq!((&revoked.id, revoked.status.as_str()), (&made, "revoked"));
+    let path = format!("/v1/invitations/{made}/revoke");
+    assert_eq!(
+        world.take_call(),
+        ("POST".to_owned(), path, String::new()),
+        "without a body"
+    );
+
+    let error = client.revoke_invitation(&made, within(5)).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.code(), Some("invitation_already_revoked"));
+
+    let made = world.invite().await;
+    world.emulator.accept_invitation(&made);
+    let error = client.revoke_invitation(&made, within(5)).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.code(), Some("invitation_already_accepted"));
+    assert!(error.is_permanent());
+
+    let error = client.revoke_invitation("inv_none", within(5)).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
+    let n_calls = world.n_calls();
+    let error = client.revoke_invitation("../users", within(5)).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
+    assert_eq!(world.n_calls(), n_calls, "it was not asked");
+}
+
+#[tokio::test]
+async fn users_are_read_by_their_address_proven_or_not() {
+    let world = World::new().await;
+    let unproven = world.emulator.create_user(json!({
+        "email": "ada@example.org", "verified": false,
+    }));
+    world
+        .emulator
+        .create_user(json!({"email": "ada@example.com"}));
+    let reading = world.client.users_by_email("Ada@example.org", within(5));
+    let found = reading.await.unwrap();
+    let mut ids: Vec<&str> = found.iter().map(|user| user.id.as_str()).collect();
+    let mut expected = [world.ada.as_str(), unproven["id"].as_str().unwrap()];
+    ids.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(ids, expected);
+    let (method, path, _) = world.take_call();
+    assert_eq!(method, "GET");
+    assert_eq!(path, "/v1/users?limit=500&email_address=Ada%40example.org");
+
+    let reading = world.client.users_by_email("nobody@example.org", within(5));
+    assert_eq!(reading.await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_new_password_is_taken_and_shown_nowhere() {
+    let world = World::new().await;
+    world.emulator.set_clock(world.emulator.now_ms() + 1000);
+    let user = world.client.user(&world.ada, within(5)).await.unwrap();
+    assert_eq!(user.password_last_updated_at, None);
+    world.emulator.clear_requests();
+
+    let patch = UserPatch {
+        last_name: Some(Some("Lovelace".to_owned())),
+        ..password("correct horse battery")
+    };
+    let change = world.client.patch_user(&world.ada, &patch, within(5));
+    let user = change.await.unwrap();
+    assert_eq!(user.last_name.as_deref(), Some("Lovelace"));
+    assert_eq!(user.password_last_updated_at, Some(world.emulator.now_ms()));
+    let (method, _, body) = world.take_call();
+    assert_eq!(method, "PATCH");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        body,
+        json!({"last_name": "Lovelace", "password": "[redacted]"})
+    );
+    for shown in [
+        format!("{patch:?} {patch:#?} {user:?}"),
+        format!("{:?}", world.emulator),
+        format!("{:?}", world.emulator.messages()),
+    ] {
+        assert!(!shown.contains("horse"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_password_changes_nothing_and_all_reasons_are_told() {
+    let world = World::new().await;
+    let before = world.emulator.user(world.ada.as_str()).unwrap();
+    world.emulator.strict_passwords(true);
+    let patch = UserPatch {
+        first_name: Some(Some("Augusta".to_owned())),
+        ..password("lovelace")
+    };
+    let change = world.client.patch_user(&world.ada, &patch, within(5));
+    let error = change.await.unwrap_err();
+    assert_eq!(
+        told(&error),
+        (
+            "form_password_no_uppercase",
+            "Passwords must contain an uppercase letter. Passwords must contain a number. \
+             Passwords must contain a special character.",
+            Some("password"),
+        )
+    );
+    assert!(error.is_password_refused() && error.is_permanent());
+    assert!(!format!("{error} {error:?}").contains("lovelace"));
+    assert_eq!(world.emulator.user(world.ada.as_str()), Some(before));
+    assert_eq!(world.calls(), [("PATCH".to_owned(), 422)]);
+
+    world.emulator.strict_passwords(false);
+    let change = world.client.patch_user(&world.ada, &patch, within(5));
+    assert_eq!(change.await.unwrap().first_name.as_deref(), Some("Augusta"));
+}
+
+#[tokio::test]
+async fn who_comes_from_a_directory_is_not_renamed_nor_deleted_here() {
+    let world = World::new().await;
+    let scim = json!({"directory_id": "dir_1", "directory_enabled": true});
+    let managed = json!({"scim": scim});
+    world.emulator.update_user(world.ada.as_str(), managed);
+    let before = world.emulator.user(world.ada.as_str());
+    let patch = UserPatch {
+        first_name: Some(None),
+        ..UserPatch::default()
+    };
+    let change = world.client.patch_user(&world.ada, &patch, within(5));
+    let deletion = world.client.delete_user(&world.ada, within(5));
+    for error in [change.await.unwrap_err(), deletion.await.unwrap_err()] {
+        assert_eq!(error.code(), Some("user_managed_by_scim"));
+        assert!(error.is_managed_by_directory() && error.is_permanent());
+    }
+    assert_eq!(world.emulator.user(world.ada.as_str()), before);
+    assert_eq!(world.n_calls(), 2, "they are not repeated");
+}
+
+#[tokio::test]
+async fn a_user_is_made_a_member_once() {
+    let world = World::new().await;
+    let acme = world.acme();
+    let grace = world.grace();
+    let join = || {
+        let role = "org:member";
+        world
+            .client
+            .create_membership(&acme, &grace, role, within(5))
+    };
+    let made = join().await.unwrap();
+    assert_eq!(made.role, "org:member");
+    assert_eq!(user_of(&made), &grace);
+    assert_eq!(made.organization.id, acme);
+    let (method, path, body) = world.take_call();
+    assert_eq!(method, "POST");
+    assert_eq!(path, format!("/v1/organizations/{acme}/memberships"));
+    let expected = json!({"user_id": grace.as_str(), "role": "org:member"});
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), expected);
+
+    let error = join().await.unwrap_err();
+    assert!(error.is_already_member(), "{error:?}");
+    assert!(matches!(error, Error::Refused { status: 400, .. }));
+    assert_eq!(world.n_calls(), 1, "it is not repeated");
+}
+
+#[tokio::test]
+async fn a_full_organization_takes_no_member() {
+    let world = World::new().await;
+    let acme = world.acme();
+    let full = json!({"max_allowed_memberships": 1});
+    world.emulator.update_organization(acme.as_str(), full);
+    let grace = world.grace();
+    let creation = world
+        .client
+        .create_membership(&acme, &grace, "org:member", within(5));
+    let error = creation.await.unwrap_err();
+    assert_eq!(error.code(), Some("organization_membership_quota_exceeded"));
+    assert!(!error.is_already_member() && error.is_permanent());
+}
+
+#[tokio::test]
 async fn passing_trouble_is_waited_out() {
     for fault in [
         refusal(500, "internal_clerk_error"),
@@ -379,6 +696,59 @@ async fn a_post_in_doubt_is_not_repeated() {
             .await
             .unwrap();
         assert_eq!(world.n_calls(), 2, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_membership_or_a_revocation_in_doubt_is_not_repeated() {
+    let world = World::new().await;
+    let acme = world.acme();
+    let grace = world.grace();
+    let invitation = world.invite().await;
+    let join = || {
+        let role = "org:member";
+        world
+            .client
+            .create_membership(&acme, &grace, role, within(5))
+    };
+    let revoke = || world.client.revoke_invitation(&invitation, within(5));
+
+    for fault in [Fault::drop(), refusal(500, "internal_clerk_error")] {
+        world.emulator.clear_requests();
+        world.emulator.fault(fault.clone().times(2));
+        let errors = [join().await.unwrap_err(), revoke().await.unwrap_err()];
+        assert!(errors.iter().all(Error::is_outcome_unknown), "{errors:?}");
+        assert_eq!(world.n_calls(), 2, "{fault:?}");
+    }
+    // What was carried out without an answer shows when it is asked for again.
+    world.emulator.clear_requests();
+    world.emulator.fault(Fault::drop_answer().times(2));
+    let errors = [join().await.unwrap_err(), revoke().await.unwrap_err()];
+    assert!(errors.iter().all(Error::is_outcome_unknown), "{errors:?}");
+    assert_eq!(world.n_calls(), 2);
+    assert!(join().await.unwrap_err().is_already_member());
+    let error = revoke().await.unwrap_err();
+    assert_eq!(error.code(), Some("invitation_already_revoked"));
+}
+
+#[tokio::test]
+async fn a_membership_and_a_revocation_are_repeated_when_they_surely_were_not_done() {
+    for fault in [refusal(409, "resource_locked"), Fault::rate_limited(0)] {
+        let world = World::new().await;
+        let acme = world.acme();
+        let grace = world.grace();
+        let invitation = world.invite().await;
+        world.emulator.clear_requests();
+
+        world.emulator.fault(fault.clone().once());
+        let creation = world
+            .client
+            .create_membership(&acme, &grace, "org:member", within(5));
+        assert_eq!(creation.await.unwrap().role, "org:member");
+        world.emulator.fault(fault.clone().once());
+        let revocation = world.client.revoke_invitation(&invitation, within(5));
+        assert_eq!(revocation.await.unwrap().status, "revoked");
+        assert_eq!(world.n_calls(), 4, "{fault:?}");
     }
 }
 

@@ -100,6 +100,7 @@ async fn drive() -> (Vec<Exchange>, Vec<Value>) {
     .await;
     api.call("PATCH", one, &ada, json!({"public_metadata": {}}))
         .await;
+    drive_refused_edits(api, &ada).await;
     let metadata = "/users/{user_id}/metadata";
     api.call(
         "PATCH",
@@ -172,6 +173,12 @@ async fn drive() -> (Vec<Exchange>, Vec<Value>) {
     let many = json!([{"email_address": "x@example.com"}, {"email_address": "y@example.com"}]);
     api.call("POST", "/invitations/bulk", "", many).await;
     api.call("GET", "/invitations", "", none()).await;
+    let revoke = "/invitations/{invitation_id}/revoke";
+    let accepted = json!({"email_address": "accepted@example.com"});
+    let accepted = id(&api.call("POST", "/invitations", "", accepted).await);
+    api.emulator.accept_invitation(&accepted);
+    api.call("POST", revoke, &accepted, none()).await;
+    api.call("POST", revoke, "inv_none", none()).await;
     api.call(
         "POST",
         "/invitations/{invitation_id}/revoke",
@@ -197,6 +204,26 @@ async fn drive() -> (Vec<Exchange>, Vec<Value>) {
     let events = driver.emulator.take_messages().into_iter();
     let events = events.map(|message| serde_json::from_str(&message.body).unwrap());
     (driver.exchanges, events.collect())
+}
+
+/// Sends passwords that are not good enough, and names that only a directory may change.
+async fn drive_refused_edits(api: &mut Driver, ada: &str) {
+    let one = "/users/{user_id}";
+    api.call("PATCH", one, ada, json!({"password": "password"}))
+        .await;
+    api.emulator.strict_passwords(true);
+    let weak = json!({"password": "1"});
+    api.call("PATCH", one, ada, weak.clone()).await;
+    api.call("POST", "/users", "", weak).await;
+    api.emulator.strict_passwords(false);
+    api.call("PATCH", one, ada, json!({"password": "battery staple"}))
+        .await;
+    // That DELETE answers 409 as well is not in the file.
+    let scim = json!({"directory_id": "dir_1", "directory_enabled": true});
+    api.emulator.update_user(ada, json!({"scim": scim}));
+    api.call("PATCH", one, ada, json!({"first_name": "Augusta"}))
+        .await;
+    api.emulator.update_user(ada, json!({"scim": null}));
 }
 
 /// Calls every route of organizations and their members.

@@ -13,7 +13,7 @@ const TRACE_ID: &str = "x-clerk-trace-id";
 /// `Display` is for the caller of a route; the rest is for those who branch, and for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Clerk says that there is no such object.
+    /// Clerk says that there is no such object, or the id is none that it could have given.
     /// Any other 404, such as a proxy's, is [`Error::Refused`]: nothing is to be deleted for it.
     #[error("User not found in Clerk. They may have been deleted.")]
     NotFound {
@@ -33,7 +33,8 @@ pub enum Error {
         status: u16,
         /// The first error's code; empty when the answer is not in Clerk's form.
         code: String,
-        /// The first error's message: it may name people, so it is not for the log.
+        /// The sentences of all errors, in order, since a password may be refused for several
+        /// reasons: they may name people, so they are not for the log.
         message: String,
         /// The parameter that the first error is about.
         param: Option<String>,
@@ -153,6 +154,17 @@ impl Error {
         )
     }
 
+    /// Whether the password that was sent is not good enough for Clerk.
+    pub fn is_password_refused(&self) -> bool {
+        let code = self.code().unwrap_or_default();
+        code.starts_with("form_password_")
+    }
+
+    /// Whether the user to be made a member is one already.
+    pub fn is_already_member(&self) -> bool {
+        self.code() == Some("already_a_member_in_organization")
+    }
+
     /// Whether Clerk cannot answer now, and may later: it did not refuse.
     pub fn is_away(&self) -> bool {
         matches!(
@@ -206,7 +218,7 @@ impl Error {
                 trace_id,
             }),
             _ => {
-                let message = text("/errors/0/message").unwrap_or_default().to_owned();
+                let message = sentences(&envelope);
                 let param = text("/errors/0/meta/param_name").map(str::to_owned);
                 Self::Refused {
                     status,
@@ -231,6 +243,22 @@ impl Error {
             Self::Unavailable(Cause::Broken(error))
         }
     }
+}
+
+/// What each error of an answer says to people, one after the other.
+fn sentences(envelope: &Value) -> String {
+    let errors = envelope.get("errors").and_then(Value::as_array);
+    let texts: Vec<&str> = errors.into_iter().flatten().filter_map(sentence).collect();
+    texts.join(" ")
+}
+
+/// The long form of what an error says, or the short one.
+fn sentence(error: &Value) -> Option<&str> {
+    let text = |name| {
+        let text = error.get(name).and_then(Value::as_str);
+        text.filter(|text| !text.is_empty())
+    };
+    text("long_message").or_else(|| text("message"))
 }
 
 impl Cause {

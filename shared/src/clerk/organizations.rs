@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Map, Value};
 
 use super::retry::Call;
-use super::types::{MetadataPatch, RolePatch};
+use super::types::{MetadataPatch, NewMembership, RolePatch};
 use super::{
     Budget, Client, DeletedObject, Error, IDS_AT_ONCE, MembershipList, MembershipPage,
     MembershipPages, Organization, OrganizationMembership,
@@ -87,6 +87,27 @@ impl Client {
             memberships.extend(page.memberships);
         }
         Ok(memberships)
+    }
+
+    /// Makes a user a member.
+    /// When [`Error::is_outcome_unknown`] holds, they may be one already; asking again does no
+    /// harm, since it is refused then ([`Error::is_already_member`]).
+    pub async fn create_membership(
+        &self,
+        organization: &ClerkOrganizationId,
+        user: &ClerkUserId,
+        role: &str,
+        budget: Budget,
+    ) -> Result<OrganizationMembership, Error> {
+        let url = format!("{}/memberships", self.organization_url(organization));
+        let call = Call {
+            body: Some(&NewMembership {
+                user_id: user,
+                role,
+            }),
+            ..Call::new(Method::POST, url)
+        };
+        self.ask(&call, budget).await
     }
 
     /// Gives a member another role.

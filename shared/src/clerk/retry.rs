@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::Method;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
 
 use super::error::{Cause, Error};
 use crate::telemetry::metrics::{self, Metric};
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// However long the time, Clerk is not asked more often than this.
 const MAX_TRIES: u32 = 8;
 const BASE_PAUSE: Duration = Duration::from_millis(100);
@@ -129,9 +131,15 @@ async fn send_once<B: Serialize>(
     if !call.query.is_empty() {
         request = request.query(&call.query);
     }
-    if let Some(body) = call.body {
-        request = request.json(body);
-    }
+    request = match call.body {
+        Some(body) => request.json(body),
+        // Clerk's own client names the type of a body that is not there, too; and without a length
+        // some proxies refuse.
+        None if call.method == Method::POST => {
+            request.header(CONTENT_TYPE, JSON).header(CONTENT_LENGTH, 0)
+        }
+        None => request,
+    };
     let deadline = Instant::now() + within;
     let unanswered = |error| Error::from_transport(error, Instant::now() >= deadline);
     let response = request.send().await.map_err(unanswered)?;

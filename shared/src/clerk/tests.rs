@@ -1,5 +1,6 @@
 //! What is read, how failures are sorted, and (in the modules) what goes over the wire.
 
+mod invitations;
 mod organizations;
 mod retries;
 
@@ -68,6 +69,7 @@ fn a_user_is_read_in_full() {
         "locked": false,
         "deprovisioned": true,
         "last_sign_in_at": 1_716_883_300_123_i64,
+        "password_last_updated_at": 1_716_883_250_123_i64,
         "created_at": 1_716_883_100_123_i64,
         "updated_at": 1_716_883_200_123_i64,
         "scim": {"directory_id": "dir_1", "directory_enabled": true, "external_id": null},
@@ -85,6 +87,7 @@ fn a_user_is_read_in_full() {
     assert_eq!(ada.primary_email(), Some(primary));
     assert_eq!(ada.role(), Some(&json!("ADMIN")));
     assert_eq!(ada.last_sign_in_at, Some(1_716_883_300_123));
+    assert_eq!(ada.password_last_updated_at, Some(1_716_883_250_123));
     assert_eq!(ada.created_at, Some(1_716_883_100_123));
     assert_eq!(ada.updated_at, Some(1_716_883_200_123));
     assert!(ada.banned && !ada.locked && ada.deprovisioned && ada.is_managed_by_directory());
@@ -101,7 +104,7 @@ fn an_id_is_enough_for_a_user() {
         "id": "user_1", "external_id": null, "primary_email_address_id": null, "username": null,
         "first_name": null, "last_name": null, "image_url": null, "public_metadata": null,
         "email_addresses": null, "banned": null, "locked": null, "deprovisioned": null,
-        "last_sign_in_at": null, "created_at": null, "updated_at": null, "scim": null,
+        "last_sign_in_at": null, "password_last_updated_at": null, "created_at": null, "updated_at": null, "scim": null,
     }));
     let old = user(json!({
         "id": "user_1", "birthday": "", "gender": "", "email_addresses": [],
@@ -173,6 +176,8 @@ fn times_are_milliseconds_whatever_they_came_as() {
             hint,
             "{time}"
         );
+        let user = read("password_last_updated_at").unwrap();
+        assert_eq!(user.password_last_updated_at, hint, "{time}");
     };
     check(json!(1_716_883_200_123_i64), Ok(Some(1_716_883_200_123)));
     check(json!(1_716_883_200), Ok(Some(1_716_883_200_000)));
@@ -219,12 +224,49 @@ fn a_patch_sends_what_changes_and_shows_no_password() {
     let patch = UserPatch {
         first_name: Some(Some("Ada".to_owned())),
         last_name: Some(None),
-        password: Some("correct horse".to_owned()),
+        password: Some(Password::new("correct horse".to_owned())),
         ..UserPatch::default()
     };
     let expected = json!({"first_name": "Ada", "last_name": null, "password": "correct horse"});
     assert_eq!(serde_json::to_value(&patch).unwrap(), expected);
-    assert!(!format!("{patch:?}").contains("horse"));
+    assert_eq!(
+        format!("{patch:?}"),
+        "UserPatch { first_name: Some(Some(\"Ada\")), last_name: Some(None), external_id: None, \
+         password: Some([redacted]) }"
+    );
+}
+
+#[test]
+fn a_password_is_exposed_only_when_asked_for() {
+    let password = Password::new("correct horse".to_owned());
+    assert_eq!(password.expose(), "correct horse");
+    assert_eq!(
+        format!("{password:?} {password:#?}"),
+        "[redacted] [redacted]"
+    );
+    assert_eq!(json!(password), json!("correct horse"));
+}
+
+#[test]
+fn an_invitation_leaves_to_clerk_what_is_not_said() {
+    let check = |new: NewInvitation, expected: Value| {
+        assert_eq!(serde_json::to_value(new).unwrap(), expected);
+    };
+    check(NewInvitation::default(), json!({"email_address": ""}));
+    let full = NewInvitation {
+        email_address: "ada@example.org".to_owned(),
+        public_metadata: Map::from_iter([("role".to_owned(), json!("STUDENT"))]),
+        redirect_url: Some("https://example.org/welcome".to_owned()),
+        notify: Some(false),
+        expires_in_days: Some(7),
+    };
+    check(
+        full,
+        json!({
+            "email_address": "ada@example.org", "public_metadata": {"role": "STUDENT"},
+            "redirect_url": "https://example.org/welcome", "notify": false, "expires_in_days": 7,
+        }),
+    );
 }
 
 #[test]
@@ -244,6 +286,8 @@ fn an_answer_is_sorted_by_what_can_be_done_about_it() {
             (error.is_permanent(), "permanent"),
             (error.is_outcome_unknown(), "unknown"),
             (error.is_managed_by_directory(), "directory"),
+            (error.is_password_refused(), "password"),
+            (error.is_already_member(), "member"),
         ] {
             if holds {
                 found = format!("{found}, {word}");
@@ -264,6 +308,15 @@ fn an_answer_is_sorted_by_what_can_be_done_about_it() {
         answer(403, "organization_membership_quota_exceeded"),
         "refused, permanent",
     );
+    check(
+        answer(400, "already_a_member_in_organization"),
+        "refused, permanent, member",
+    );
+    check(
+        answer(422, "form_password_pwned"),
+        "refused, permanent, password",
+    );
+    check(answer(422, "form_param_missing"), "refused, permanent");
     check(foreign_answer(403), "refused");
     check(foreign_answer(408), "refused");
     check(answer(409, "resource_locked"), "unavailable");
@@ -311,9 +364,56 @@ fn an_error_tells_the_caller_one_sentence_and_the_log_no_names() {
     };
     assert_eq!(
         (status, message.as_str(), param.as_deref()),
-        (422, "No.", Some("first_name"))
+        (422, "No, ada@example.org.", Some("first_name"))
     );
     assert_eq!(foreign_answer(404).code(), None);
+}
+
+#[test]
+fn a_refusal_tells_all_that_clerk_says_in_order() {
+    let check = |errors: Value, expected: (&str, &str, Option<&str>)| {
+        let body = json!({"errors": errors, "clerk_trace_id": "0"}).to_string();
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        let error = Error::from_answer(status, &HeaderMap::new(), body.as_bytes());
+        let Error::Refused {
+            code,
+            message,
+            param,
+            ..
+        } = error
+        else {
+            panic!("{error:?}")
+        };
+        let found = (code.as_str(), message.as_str(), param.as_deref());
+        assert_eq!(found, expected, "{errors}");
+    };
+    let short = json!({
+        "message": "Short.", "long_message": "It is too short.",
+        "code": "form_password_length_too_short", "meta": {"param_name": "password"},
+    });
+    let no_number = json!({"message": "It has no number.", "code": "form_password_no_number"});
+    let empty = json!({"message": "No.", "long_message": "", "meta": {"param_name": "x"}});
+    let odd = json!({"message": 7, "long_message": null});
+    check(
+        json!([short, no_number]),
+        (
+            "form_password_length_too_short",
+            "It is too short. It has no number.",
+            Some("password"),
+        ),
+    );
+    check(
+        json!([no_number, odd, empty, short]),
+        (
+            "form_password_no_number",
+            "It has no number. No. It is too short.",
+            None,
+        ),
+    );
+    check(json!([empty]), ("", "No.", Some("x")));
+    check(json!([odd]), ("", "", None));
+    check(json!([]), ("", "", None));
+    check(json!({}), ("", "", None));
 }
 
 #[test]

@@ -4,11 +4,10 @@
 //! times are in seconds, unknown fields come along.
 //! All of that is read; `private_metadata` is not, and so cannot be kept by mistake.
 
-use std::fmt;
-
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value};
 
+use super::Password;
 use crate::ids::{ClerkMembershipId, ClerkOrganizationId, ClerkUserId};
 
 /// A time below this is in seconds: as milliseconds it would lie before March 1973.
@@ -46,6 +45,9 @@ pub struct User {
     /// In milliseconds since 1970, as are the other times.
     #[serde(default, deserialize_with = "hint")]
     pub last_sign_in_at: Option<i64>,
+    /// When its password was set last; never when it has none.
+    #[serde(default, deserialize_with = "hint")]
+    pub password_last_updated_at: Option<i64>,
     /// When it was made.
     #[serde(default, deserialize_with = "hint")]
     pub created_at: Option<i64>,
@@ -238,7 +240,7 @@ pub struct Invitation {
 }
 
 /// What to change in a user: `None` stays as it is, `Some(None)` is cleared.
-#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct UserPatch {
     /// The given name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -249,13 +251,13 @@ pub struct UserPatch {
     /// The id that the application gives to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<Option<String>>,
-    /// The new password: it goes to Clerk and nowhere else.
+    /// The new password.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub password: Option<String>,
+    pub password: Option<Password>,
 }
 
-/// Whom to invite.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// Whom to invite; what is `None` is left to Clerk.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct NewInvitation {
     /// The address.
     pub email_address: String,
@@ -265,6 +267,12 @@ pub struct NewInvitation {
     /// Where the link leads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect_url: Option<String>,
+    /// Whether Clerk sends an e-mail; it does unless this says no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<bool>,
+    /// How long the link can be used, from 1 to 365 days; 30 unless this says otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_in_days: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -274,6 +282,12 @@ pub(super) struct MetadataPatch<'a> {
 
 #[derive(Debug, Serialize)]
 pub(super) struct RolePatch<'a> {
+    pub(super) role: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct NewMembership<'a> {
+    pub(super) user_id: &'a ClerkUserId,
     pub(super) role: &'a str,
 }
 
@@ -317,23 +331,6 @@ impl EmailAddress {
         self.verification
             .as_ref()
             .is_some_and(|it| it.status == "verified")
-    }
-}
-
-impl fmt::Debug for UserPatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            first_name,
-            last_name,
-            external_id,
-            password,
-        } = self;
-        f.debug_struct("UserPatch")
-            .field("first_name", first_name)
-            .field("last_name", last_name)
-            .field("external_id", external_id)
-            .field("password", &password.as_ref().map(|_| "[redacted]"))
-            .finish()
     }
 }
 

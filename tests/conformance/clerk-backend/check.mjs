@@ -28,6 +28,10 @@ const refusal = async (promise) => {
   const error = await promise.then(() => assert.fail("it was not refused"), (error) => error);
   return { status: error.status, code: error.errors?.[0]?.code, retryAfter: error.retryAfter };
 };
+const reasons = async (promise) => {
+  const error = await promise.then(() => assert.fail("it was not refused"), (error) => error);
+  return error.errors.map(({ code, meta }) => [error.status, code, meta.paramName]);
+};
 
 const checks = {
   async "a user is made, read, found, changed and deleted"() {
@@ -91,6 +95,58 @@ const checks = {
     const list = await clerk.invitations.getInvitationList({ status: "pending" });
     assert.deepEqual([list.data[0].id, list.totalCount], [invitation.id, 1]);
     assert.equal((await clerk.invitations.revokeInvitation(invitation.id)).status, "revoked");
+    const again = await refusal(clerk.invitations.revokeInvitation(invitation.id));
+    assert.deepEqual([again.status, again.code], [400, "invitation_already_revoked"]);
+    const query = "new@example.com";
+    assert.equal((await clerk.invitations.getInvitationList({ query })).totalCount, 0);
+    const revoked = await clerk.invitations.getInvitationList({ query, status: "revoked" });
+    assert.deepEqual(revoked.data.map((one) => [one.id, one.revoked]), [[invitation.id, true]]);
+  },
+
+  async "an invitation that was accepted is not revoked, and whoever accepted it is found"() {
+    const invitation = await clerk.invitations.createInvitation({
+      emailAddress: "guest@example.com", publicMetadata: { role: "STUDENT" }, notify: false, expiresInDays: 7,
+    });
+    const names = { first_name: "Grace", last_name: "Hopper" };
+    const { id } = await control(`/invitations/${invitation.id}/accept`, names);
+    const guest = await clerk.users.getUser(id);
+    assert.deepEqual([guest.fullName, guest.publicMetadata], ["Grace Hopper", { role: "STUDENT" }]);
+    const accepted = await clerk.invitations.getInvitationList({ query: invitation.id, status: "accepted" });
+    assert.deepEqual(accepted.data.map((one) => one.emailAddress), ["guest@example.com"]);
+    const late = await refusal(clerk.invitations.revokeInvitation(invitation.id));
+    assert.deepEqual([late.status, late.code], [400, "invitation_already_accepted"]);
+  },
+
+  async "a weak password is refused with all its reasons, and a good one is taken"() {
+    const user = await clerk.users.createUser({ emailAddress: ["engine@example.com"] });
+    assert.equal(user.passwordEnabled, false);
+    const change = (password) => clerk.users.updateUser(user.id, { firstName: "Ada", password });
+    for (const [password, code] of [
+      ["short", "form_password_length_too_short"],
+      ["long ".repeat(15), "form_password_length_too_long"],
+      ["password123", "form_password_pwned"],
+      ["Engine@example.com", "form_password_matches_identifier"],
+    ]) {
+      assert.deepEqual(await reasons(change(password)), [[422, code, "password"]]);
+    }
+    await control("/strict-passwords", { on: true });
+    assert.deepEqual(await reasons(change("engines1")), [
+      [422, "form_password_no_uppercase", "password"],
+      [422, "form_password_no_special_char", "password"],
+    ]);
+    assert.equal((await clerk.users.getUser(user.id)).firstName, null);
+    assert.equal((await change("Engines1!")).passwordEnabled, true);
+    await control("/strict-passwords", { on: false });
+  },
+
+  async "who comes from a directory is neither renamed nor deleted"() {
+    const scim = { directory_id: "dir_1", directory_enabled: true };
+    const { users: [{ id }] } = await control("/seed", { users: [{ scim }] });
+    const managed = { status: 409, code: "user_managed_by_scim", retryAfter: undefined };
+    assert.deepEqual(await refusal(clerk.users.updateUser(id, { firstName: "Ada" })), managed);
+    assert.deepEqual(await refusal(clerk.users.deleteUser(id)), managed);
+    const nobody = await refusal(clerk.users.deleteUser("user_nobody"));
+    assert.deepEqual([nobody.status, nobody.code], [404, "resource_not_found"]);
   },
 
   async "an organization is made, read, listed, changed and deleted"() {
@@ -246,11 +302,10 @@ const checks = {
   },
 };
 
-try {
-  for (const [name, check] of Object.entries(checks)) {
-    await check();
-    console.log(`ok - ${name}`);
-  }
-} finally {
-  emulator.kill();
+// However this ends, also by a rejection that nobody awaits.
+process.on("exit", () => emulator.kill());
+for (const [name, check] of Object.entries(checks)) {
+  await check();
+  console.log(`ok - ${name}`);
 }
+emulator.kill();

@@ -37,7 +37,7 @@ fn page(n_memberships: usize, total_count: u64) -> Reply {
 }
 
 /// The method and the path of each request so far.
-fn targets(server: &Server) -> Vec<String> {
+pub(super) fn targets(server: &Server) -> Vec<String> {
     let requests = server.requests.lock().unwrap();
     requests
         .iter()
@@ -46,7 +46,7 @@ fn targets(server: &Server) -> Vec<String> {
 }
 
 /// The method, the path and the body of the one request so far.
-fn only_request(server: &Server) -> (String, String) {
+pub(super) fn only_request(server: &Server) -> (String, String) {
     let target = targets(server).remove(0);
     let request = server.requests.lock().unwrap().remove(0);
     let (_, body) = request.split_once("\r\n\r\n").unwrap();
@@ -181,11 +181,17 @@ async fn an_organization_is_read_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_membership_is_changed_and_deleted() {
+async fn a_membership_is_made_changed_and_deleted() {
     let server = Server::start(&[MEMBERSHIP]);
     let client = server.client();
     let (acme, ada) = (acme(), ada());
     let path = "/v1/organizations/org_1/memberships/user_1";
+
+    let creation = client.create_membership(&acme, &ada, "org:admin", within(5));
+    assert_eq!(creation.await.unwrap().role, "org:admin");
+    let (target, body) = only_request(&server);
+    assert_eq!(target, "POST /v1/organizations/org_1/memberships");
+    assert_eq!(body, r#"{"user_id":"user_1","role":"org:admin"}"#);
 
     let change = client.update_membership(&acme, &ada, "org:admin", within(5));
     assert_eq!(change.await.unwrap().role, "org:admin");

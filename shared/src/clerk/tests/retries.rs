@@ -135,8 +135,7 @@ async fn post(server: &Server, budget: Budget) -> Result<Invitation, Error> {
 fn invitation() -> NewInvitation {
     NewInvitation {
         email_address: "ada@example.org".to_owned(),
-        public_metadata: Map::new(),
-        redirect_url: None,
+        ..NewInvitation::default()
     }
 }
 
