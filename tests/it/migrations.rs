@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use crate::support::database::Database;
 
 /// Rows for the tables of each migration, so that the next one is proved with something in them.
-const ROWS: [(&str, &str); 7] = [
+const ROWS: [(&str, &str); 9] = [
     (
         "V1__users",
         "insert into users (clerk_id, email, role, clerk_version) values
@@ -61,6 +61,23 @@ const ROWS: [(&str, &str); 7] = [
             select o.id, u.id, 'org:admin', true
             from users u, organizations o
             where u.clerk_id = 'user_1' and o.clerk_id = 'org_1'",
+    ),
+    (
+        "V8__profile_edits",
+        "insert into profile_edits (user_id, clerk_id, fields, payload, actor)
+            select id, clerk_id, '{first_name}', '{\"first_name\":\"Ada\"}', 'user_1' from users;
+        insert into profile_edits (fields, actor, closed_at, outcome)
+            values ('{password}', 'user_1', now(), 'done')",
+    ),
+    (
+        "V9__email_changes",
+        "insert into email_changes (user_id, old_clerk_id, email, actor)
+            select id, clerk_id, clerk_id || '@example.org', 'user_1'
+            from users where clerk_id is not null;
+        insert into email_changes
+            (user_id, old_clerk_id, email, actor, state, closed_at, settle_at)
+            select id, clerk_id, 'x@example.org', 'user_1', 'revoked', now(), null
+            from users where clerk_id is not null",
     ),
 ];
 
