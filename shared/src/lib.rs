@@ -10,6 +10,7 @@ pub mod error;
 pub mod gate;
 pub mod http;
 pub mod ids;
+pub mod profile;
 pub mod schedule;
 pub mod sync;
 pub mod telemetry;
