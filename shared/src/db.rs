@@ -6,6 +6,7 @@
 //! Knows nothing of Clerk's API.
 
 mod connect;
+pub mod email_changes;
 mod error;
 pub mod inbox;
 pub mod memberships;
@@ -13,6 +14,7 @@ pub mod migrate;
 pub mod organizations;
 pub mod outbox;
 pub mod placeholders;
+pub mod profile_edits;
 pub mod role_changes;
 pub mod roles;
 pub mod users;

@@ -8,7 +8,7 @@ use ::http::StatusCode;
 use crate::{auth, clerk, config, db, webhook};
 
 /// The result of whatever a route does.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a request was refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,27 @@ pub enum Error {
         /// For people.
         message: &'static str,
     },
+    /// The address of a user with a Clerk account changes by invitation only (R12): 409.
+    #[error(
+        "This user has a Clerk account, which takes a new address by invitation only: \
+        send it to POST /api/users/{{userId}}/email-change."
+    )]
+    RequiresInvitation,
+    /// What shall be written to Clerk cannot be, or Clerk says so: 422, naming the fields.
+    #[error("Invalid update data")]
+    InvalidUpdate {
+        /// What to do about it, for people.
+        detail: String,
+        /// The fields in question.
+        fields: Vec<String>,
+    },
+    /// Clerk was asked to change something and gave no answer: it may have done it, or may yet do it,
+    /// and the database follows when that is known: 502 or 504.
+    #[error("{0}")]
+    Unknown(#[source] clerk::Error),
+    /// The first part of a change was done, and the rest is refused, for this reason.
+    #[error("{0}")]
+    Partial(#[source] Box<Error>),
     /// The body is too long: 413.
     #[error("The body is longer than {limit} bytes.")]
     TooLarge {
@@ -116,7 +137,7 @@ impl Error {
             Self::Config(_) => (StatusCode::INTERNAL_SERVER_ERROR, "not_configured"),
             Self::Auth(error) => auth_status_and_code(error),
             Self::Webhook(_) => (StatusCode::BAD_REQUEST, "bad_signature"),
-            Self::Clerk(error) => clerk_status_and_code(error),
+            Self::Clerk(error) | Self::Unknown(error) => clerk_status_and_code(error),
             Self::Db(error) if error.is_unavailable() => {
                 (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable")
             }
@@ -125,6 +146,9 @@ impl Error {
             Self::NotFound { code, .. } => (StatusCode::NOT_FOUND, code),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Conflict { code, .. } => (StatusCode::CONFLICT, code),
+            Self::RequiresInvitation => (StatusCode::CONFLICT, "requires_invitation"),
+            Self::InvalidUpdate { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_update_data"),
+            Self::Partial(error) => error.status_and_code(),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
@@ -133,10 +157,20 @@ impl Error {
         }
     }
 
+    /// What Clerk answered, if it was Clerk that failed.
+    pub fn clerk(&self) -> Option<&clerk::Error> {
+        match self {
+            Self::Clerk(error) | Self::Unknown(error) => Some(error),
+            Self::Partial(error) => error.clerk(),
+            _ => None,
+        }
+    }
+
     /// The fields that a 422 names.
     pub fn fields(&self) -> &[String] {
         match self {
-            Self::Unprocessable { fields, .. } => fields,
+            Self::Unprocessable { fields, .. } | Self::InvalidUpdate { fields, .. } => fields,
+            Self::Partial(error) => error.fields(),
             _ => &[],
         }
     }

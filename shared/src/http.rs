@@ -82,6 +82,22 @@ struct Refusal<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     fields: &'a [String],
+    #[serde(flatten)]
+    more: More<'a>,
+}
+
+/// What some refusals say besides.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct More<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requires_invitation: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
 }
 
 /// Answers requests until Lambda ends the process.
@@ -213,6 +229,7 @@ pub fn refuse(error: &Error, request_id: &str) -> Response {
         code,
         request_id,
         fields,
+        more: more(error),
     };
     let mut response = respond(status, serde_json::to_vec(&refusal).unwrap_or_default());
     if let Error::MethodNotAllowed { allow } = error {
@@ -224,6 +241,29 @@ pub fn refuse(error: &Error, request_id: &str) -> Response {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     response
+}
+
+fn more(error: &Error) -> More<'_> {
+    match error {
+        Error::RequiresInvitation => More {
+            success: Some(false),
+            requires_invitation: Some(true),
+            ..More::default()
+        },
+        Error::InvalidUpdate { detail, .. } => More {
+            detail: Some(detail),
+            ..More::default()
+        },
+        Error::Unknown(_) => More {
+            outcome: Some("unknown"),
+            ..More::default()
+        },
+        Error::Partial(error) => More {
+            outcome: Some("partial"),
+            ..more(error)
+        },
+        _ => More::default(),
+    }
 }
 
 /// When work must be done: at Lambda's deadline less the margin.
@@ -242,7 +282,8 @@ fn loggable(path: &str) -> String {
     let keep = |segment| match segment {
         "" | "api" | "admin" | "users" | "statistics" | "role-changes" | "webhooks" | "clerk"
         | "sync" | "user" | "full" | "organizations" | "organization" | "members"
-        | "membership" | "status" | ".netlify" | "functions" => segment,
+        | "membership" | "status" | "email-change" | "update-clerk-user" | ".netlify"
+        | "functions" => segment,
         id if id.parse::<UserRef>().is_ok() || id.parse::<ClerkOrganizationId>().is_ok() => id,
         _ => "…",
     };
@@ -263,12 +304,8 @@ fn log(error: &Error, status: StatusCode, code: &'static str, request_id: &str) 
     let cause = error.source().map(chain);
     let cause = cause.as_deref();
     let http_status = status.as_u16();
-    let clerk = if let Error::Clerk(error) = error {
-        Some(error)
-    } else {
-        None
-    };
-    let trace_id = clerk.and_then(|error| error.trace_id());
+    let trace_id = error.clerk().and_then(|error| error.trace_id());
+    let said = loggable_words(error);
     if let Error::Config(problem) = error {
         problem.log();
     } else if status.is_server_error() {
@@ -278,7 +315,7 @@ fn log(error: &Error, status: StatusCode, code: &'static str, request_id: &str) 
             code,
             cause,
             clerk.trace_id = trace_id,
-            "{error}"
+            "{said}"
         );
     } else {
         tracing::info!(
@@ -287,8 +324,16 @@ fn log(error: &Error, status: StatusCode, code: &'static str, request_id: &str) 
             code,
             cause,
             clerk.trace_id = trace_id,
-            "{error}"
+            "{said}"
         );
+    }
+}
+
+/// What is said of a body names its fields, as the caller wrote them: anything may be in there.
+fn loggable_words(error: &Error) -> String {
+    match error {
+        Error::Unprocessable { .. } => "The request was not understood.".to_owned(),
+        error => error.to_string(),
     }
 }
 
@@ -301,9 +346,9 @@ fn count(status: StatusCode) {
 }
 
 fn retry_after(error: &Error, status: StatusCode) -> Option<u64> {
-    match error {
-        Error::Clerk(error) => Some(error.retry_after()?.as_secs().max(1)),
-        _ => (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_SECONDS),
+    match error.clerk() {
+        Some(error) => Some(error.retry_after()?.as_secs().max(1)),
+        None => (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_SECONDS),
     }
 }
 

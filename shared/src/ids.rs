@@ -97,6 +97,16 @@ pub enum UserRef {
     Clerk(ClerkUserId),
 }
 
+impl UserRef {
+    /// The one id or the other.
+    pub fn split(&self) -> (Option<Uuid>, Option<&str>) {
+        match self {
+            Self::Row(UserId(id)) => (Some(*id), None),
+            Self::Clerk(clerk_id) => (None, Some(clerk_id.as_str())),
+        }
+    }
+}
+
 /// The text is no such id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not {expected}")]

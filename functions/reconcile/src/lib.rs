@@ -44,6 +44,7 @@ pub async fn run(app: &App, deadline: Instant) -> Result<sync::Report> {
         n_delivered = report.n_delivered,
         n_put_off = report.n_put_off,
         n_dead = report.n_dead,
+        n_settled = report.n_settled,
         n_refetched = report.n_refetched,
         n_ended = report.n_ended,
         n_walked = report.n_walked,

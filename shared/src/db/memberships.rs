@@ -102,6 +102,8 @@ pub struct Write {
     pub inbox: Option<inbox::Entry>,
     /// The row as it shall be; none if only the delivery is recorded.
     pub row: Option<Row>,
+    /// The account that its user must still have.
+    pub user_clerk_id: Option<ClerkUserId>,
     /// The row that it follows, which is over.
     pub ends: Option<Uuid>,
     /// Whether the row is now known to be what Clerk has.
@@ -110,6 +112,15 @@ pub struct Write {
     pub touches: bool,
     /// Whether it settles deliveries that were parked until the object was read again.
     pub settles: bool,
+}
+
+/// A membership that an account had when its user moved to another one (R12).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// The organization.
+    pub organization: ClerkOrganizationId,
+    /// The role in it.
+    pub role: String,
 }
 
 /// A membership that Clerk has to be asked about, by its pair.

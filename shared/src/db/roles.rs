@@ -71,11 +71,7 @@ impl Db {
 }
 
 async fn set(client: &Client, change: &Change<'_>) -> Result<Vec<PgRow>, tokio_postgres::Error> {
-    let split = |user: &UserRef| match user {
-        UserRef::Row(UserId(id)) => (Some(*id), None),
-        UserRef::Clerk(clerk_id) => (None, Some(clerk_id.to_string())),
-    };
-    let (ids, clerk_ids): (Vec<_>, Vec<_>) = change.users.iter().map(split).unzip();
+    let (ids, clerk_ids): (Vec<_>, Vec<_>) = change.users.iter().map(UserRef::split).unzip();
     let role = change.role.as_str();
     let expected_role = change.expected_role.map(Role::as_str);
     let source = match change.source {

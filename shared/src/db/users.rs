@@ -19,6 +19,7 @@ use super::{
 use crate::ids::{ClerkOrganizationId, ClerkUserId, SvixId};
 
 pub use list::{Account, ClerkSync, Filter, Order, Page, Pending, Place, Shown, State, Statistics};
+pub(super) use list::{show_user, shown};
 
 /// What a user may do in the application, least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -115,6 +116,8 @@ pub struct Key<'a> {
     pub clerk_id: &'a ClerkUserId,
     /// The primary address, if Clerk calls it verified.
     pub verified_email: Option<&'a str>,
+    /// When the account was made, in ms by Clerk's clock.
+    pub created_at: Option<i64>,
 }
 
 /// What the database knew of a [`Key`] when it was asked.
@@ -124,8 +127,10 @@ pub struct Current {
     pub is_recorded: bool,
     /// The row.
     pub row: Option<Row>,
-    /// A placeholder of the same user, which a row that is adopted takes up (R5).
+    /// A placeholder of the same user, which a row that comes to the account takes up (R5, R12).
     pub placeholder: Option<Uuid>,
+    /// The change of address by which the row, of another account until now, comes to this one (R12).
+    pub email_change: Option<Uuid>,
     /// The role push that is open for it.
     pub push: Option<outbox::Push>,
 }
@@ -143,6 +148,8 @@ pub struct Write {
     pub touches: bool,
     /// The placeholder that it takes up: what hangs on that hangs on this row from now on.
     pub absorbs: Option<Uuid>,
+    /// The row moves to another account.
+    pub moves: Option<Move>,
     /// The audit row.
     pub role_change: Option<super::role_changes::New>,
     /// What becomes of the role push.
@@ -152,6 +159,44 @@ pub struct Write {
     /// Whether a live admin ceases to be one: then admins are counted, one change after another.
     #[serde(skip)]
     pub loses_admin: bool,
+}
+
+/// That a row moves to the account of whoever followed an invitation (R12).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Move {
+    /// The change of address; if it is no longer open, nothing is written.
+    pub change: Uuid,
+    /// The account that the row leaves.
+    pub old_clerk_id: ClerkUserId,
+    /// The row that stays there: a tombstone.
+    pub left_behind: Uuid,
+    /// What the new account shall get, as far as we know it.
+    pub carry: Carry,
+}
+
+/// What a row takes along when it moves to another account: as we know it, until Clerk has shown the
+/// old account for the last time.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Carry {
+    /// The given name.
+    pub first_name: Option<String>,
+    /// The family name.
+    pub last_name: Option<String>,
+    /// The id that the application gave the user in Clerk.
+    pub external_id: Option<String>,
+    /// Clerk's public metadata, without the role.
+    pub public_metadata: Map<String, Value>,
+    /// The base of the merge of roles (R8), as it was at the move.
+    pub clerk_role: Option<String>,
+    /// Ours was on its way to Clerk at the move, and is newer.
+    pub is_role_ours: bool,
+    /// The role that somebody gave the old account in Clerk without our hearing of it.
+    pub role: Option<Role>,
+    /// The old account is shut out, and so shall the new one be.
+    pub is_banned: bool,
+    /// The memberships of the old account; none until they are listed.
+    pub memberships: Option<Vec<memberships::Left>>,
 }
 
 /// A caller as the database knows them, and the organization that they act in.
@@ -202,10 +247,19 @@ impl Row {
 }
 
 impl Write {
-    /// Whether the user ends, and all of their memberships with them (R6).
-    fn ends(&self) -> bool {
-        let row = self.row.as_ref();
-        row.is_some_and(|row| row.deleted_at.is_some())
+    /// The user who ends, and all of their memberships with them (R6): the row itself, or what stays
+    /// behind of it.
+    fn ends(&self) -> Option<Uuid> {
+        let row = self.row.as_ref()?;
+        let left_behind = self.moves.as_ref().map(|moves| moves.left_behind);
+        left_behind.or(row.deleted_at.map(|_| row.id))
+    }
+
+    /// The address that a new row has, which a row without an account may be given meanwhile (R5).
+    fn new_address(&self) -> Option<&str> {
+        let row = self.row.as_ref()?;
+        let is_new = row.row_version.is_none() && row.email_verified;
+        row.email.as_deref().filter(|_| is_new)
     }
 }
 
@@ -218,13 +272,15 @@ impl Db {
             .collect();
         let clerk_ids: Vec<_> = keys.iter().map(|key| key.clerk_id.as_str()).collect();
         let emails: Vec<_> = keys.iter().map(|key| key.verified_email).collect();
+        let created_at: Vec<_> = keys.iter().map(|key| key.created_at).collect();
         let rows = self
             .run(async |client| {
                 let statement = include_str!("users/read.sql");
-                let values: [(&(dyn ToSql + Sync), Type); 3] = [
+                let values: [(&(dyn ToSql + Sync), Type); 4] = [
                     (&svix_ids, Type::TEXT_ARRAY),
                     (&clerk_ids, Type::TEXT_ARRAY),
                     (&emails, Type::TEXT_ARRAY),
+                    (&created_at, Type::INT8_ARRAY),
                 ];
                 client.query_typed(statement, &values).await
             })
@@ -241,7 +297,9 @@ impl Db {
         writes: &[Write],
         check: Check,
     ) -> Result<(Written<Row>, bool), Error> {
-        let is_plain = |write: &Write| !write.loses_admin && !write.ends();
+        let is_plain = |write: &Write| {
+            !write.loses_admin && write.ends().is_none() && write.new_address().is_none()
+        };
         let is_plain = check == Check::No && writes.iter().all(is_plain);
         let done = self
             .run(async |client| {
@@ -252,7 +310,7 @@ impl Db {
                         ..Done::default()
                     })
                 } else {
-                    write_and_more(client, writes).await
+                    write_and_more(client, writes, check).await
                 }
             })
             .await?;
@@ -353,6 +411,27 @@ impl Db {
                 set public_metadata = '{}'
                 from due
                 where m.user_id = due.id
+            ),
+            addresses as (
+                update email_changes c
+                set email = null, carry = null
+                from due
+                where c.user_id = due.id
+            ),
+            -- An address that led to nothing may be that of a stranger.
+            strangers as (
+                update email_changes c
+                set email = null
+                where c.state in ('revoked', 'expired', 'failed')
+                    and c.email is not null
+                    and c.closed_at < now() - make_interval(days => $1)
+                    and c.user_id not in (select due.id from due)
+            ),
+            edits as (
+                update profile_edits e
+                set payload = null
+                from due
+                where e.user_id = due.id
             )
             update users u
             set
@@ -383,19 +462,23 @@ async fn write(client: &Client, writes: &[Write]) -> Result<Vec<PgRow>, tokio_po
 }
 
 /// The same in a transaction with what has to follow, all sent in one go:
+/// where a row moves to another account (R12), nobody writes anything that hangs on it meanwhile;
 /// where an admin is taken away, nobody else takes one (R13), and those who are left are counted;
+/// where a row is made, nobody else gives its address to a row that it would have adopted (R5);
 /// the memberships of users who end do so in a statement of their own, which sees those that
 /// somebody finished writing while this transaction waited for the user (R6);
 /// and at last what was written is read.
-async fn write_and_more(client: &Client, writes: &[Write]) -> Result<Done, tokio_postgres::Error> {
+async fn write_and_more(
+    client: &Client,
+    writes: &[Write],
+    check: Check,
+) -> Result<Done, tokio_postgres::Error> {
     let loses_admin = writes.iter().any(|write| write.loses_admin);
-    let ids = |is_meant: fn(&&Write) -> bool| -> Vec<Uuid> {
-        let meant = writes.iter().filter(is_meant);
-        meant
-            .filter_map(|write| write.row.as_ref().map(|row| row.id))
-            .collect()
-    };
-    let (ended, written) = (ids(|write| write.ends()), ids(|_| true));
+    let ended: Vec<Uuid> = writes.iter().filter_map(Write::ends).collect();
+    let ends = !ended.is_empty();
+    let rows = writes.iter().filter_map(|write| write.row.as_ref());
+    let written: Vec<Uuid> = rows.map(|row| row.id).collect();
+    let claimed: Vec<_> = writes.iter().filter_map(Write::new_address).collect();
     let end = include_str!("memberships/end_of_users.sql");
     let read = "
         select to_jsonb(u) || jsonb_build_object('row_version', u.xmin::text) as row
@@ -403,22 +486,28 @@ async fn write_and_more(client: &Client, writes: &[Write]) -> Result<Done, tokio
         where u.id = any($1)";
     let ended: [(&(dyn ToSql + Sync), Type); 1] = [(&ended, Type::UUID_ARRAY)];
     let written: [(&(dyn ToSql + Sync), Type); 1] = [(&written, Type::UUID_ARRAY)];
-    let (begun, locked, rows, n_ended, n_admins, read_back, committed) = tokio::join!(
+    let addresses: [(&(dyn ToSql + Sync), Type); 1] = [(&claimed, Type::TEXT_ARRAY)];
+    let moves = writes.iter().any(|write| write.moves.is_some());
+    let (begun, locked, held, kept, rows, n_ended, n_admins, read_back, committed) = tokio::join!(
         biased;
         client.batch_execute("begin"),
         only_if(loses_admin, client.query_typed(LOCK_ADMINS, &[])),
+        only_if(!claimed.is_empty(), client.query_typed(LOCK_ADDRESSES, &addresses)),
+        only_if(moves, client.query_typed(LOCK_ROWS, &written)),
         write(client, writes),
-        client.execute_typed(end, &ended),
+        only_if(ends, client.execute_typed(end, &ended)),
         only_if(loses_admin, count_admins(client, writes)),
-        client.query_typed(read, &written),
+        only_if(check == Check::ReadBack, client.query_typed(read, &written)),
         client.batch_execute("commit"),
     );
     begun?;
     locked?;
+    held?;
+    kept?;
     let rows = rows?;
     n_ended?;
     let n_admins = n_admins?;
-    let read_back = read_back?;
+    let read_back = read_back?.unwrap_or_default();
     committed?;
     Ok(Done {
         rows,
@@ -465,6 +554,21 @@ async fn count_admins(client: &Client, writes: &[Write]) -> Result<i64, tokio_po
 /// One after the other, whoever takes an admin away: until the end of the transaction (R13).
 pub(super) const LOCK_ADMINS: &str = "select pg_advisory_xact_lock(hashtext('clerk-sync admins'))";
 
+/// One after the other, whoever gives users these addresses (R5, R11, R12): until the end of the
+/// transaction. In one order, so that two batches cannot deadlock.
+pub(super) const LOCK_ADDRESSES: &str = "
+    select pg_advisory_xact_lock(k.key)
+    from (
+        select distinct hashtextextended('clerk-sync address ' || lower(address), 0) as key
+        from unnest($1::text[]) as address
+        order by key
+    ) k";
+
+/// Waits for whoever writes something that hangs on these rows, in a statement of its own: the next
+/// one sees what they wrote.
+pub(super) const LOCK_ROWS: &str = "
+    select from users u where u.id = any($1) order by u.id for update";
+
 /// [`Row::is_live_admin`] in SQL, for `users u`.
 pub(super) const LIVE_ADMIN: &str = "
     u.role = 'ADMIN' and u.deleted_at is null and not u.banned and not u.deprovisioned
@@ -475,6 +579,7 @@ fn current(row: &PgRow) -> Result<Current, Error> {
         is_recorded: row.try_get::<_, Option<String>>("recorded")?.is_some(),
         row: decode(row, "row")?,
         placeholder: row.try_get("placeholder")?,
+        email_change: row.try_get("email_change")?,
         push: decode(row, "push")?,
     })
 }

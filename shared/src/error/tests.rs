@@ -21,6 +21,10 @@ fn config(part: config::Part) -> Error {
     .into()
 }
 
+fn partial(reason: impl Into<Error>) -> Error {
+    Error::Partial(Box::new(reason.into()))
+}
+
 #[test]
 fn every_kind_has_its_status_its_code_and_no_cause_in_its_text() {
     let refused = |status| clerk::Error::Refused {
@@ -121,6 +125,37 @@ fn every_kind_has_its_status_its_code_and_no_cause_in_its_text() {
             409,
             "last_admin",
         ),
+        (Error::RequiresInvitation, 409, "requires_invitation"),
+        (
+            // What Clerk said of it is in the detail, which is made for the caller.
+            Error::InvalidUpdate {
+                detail: HUSH.to_owned(),
+                fields: vec!["firstName".to_owned()],
+            },
+            422,
+            "invalid_update_data",
+        ),
+        (
+            Error::Unknown(clerk::Error::Unavailable(answered())),
+            502,
+            "clerk_unavailable",
+        ),
+        (
+            Error::Unknown(clerk::Error::TimedOut(answered())),
+            504,
+            "clerk_timed_out",
+        ),
+        (partial(refused(403)), 502, "clerk_refused"),
+        (
+            partial(clerk::Error::NotFound { trace_id: None }),
+            404,
+            "not_found_in_clerk",
+        ),
+        (
+            partial(Error::unprocessable("invalid_name", message, "name")),
+            422,
+            "invalid_name",
+        ),
         (Error::TooLarge { limit: 10 }, 413, "body_too_large"),
         (Error::UnsupportedMediaType, 415, "unsupported_media_type"),
         (
@@ -164,5 +199,42 @@ fn only_a_422_names_fields() {
         fields: fields.clone(),
     };
     assert_eq!(error.fields(), fields);
+    let error = Error::InvalidUpdate {
+        detail: String::new(),
+        fields: fields.clone(),
+    };
+    assert_eq!(error.fields(), fields);
+    assert_eq!(partial(error).fields(), fields);
     assert!(Error::UnsupportedMediaType.fields().is_empty());
+    assert!(Error::RequiresInvitation.fields().is_empty());
+}
+
+#[test]
+fn what_clerk_said_is_found_also_where_the_outcome_is_open() {
+    let limited = || clerk::Error::RateLimited { retry_after: None };
+    let code = |error: &Error| {
+        let code = error.clerk().and_then(clerk::Error::code);
+        code.map(str::to_owned)
+    };
+    let expected = Some("too_many_requests".to_owned());
+    assert_eq!(code(&limited().into()), expected);
+    assert_eq!(code(&Error::Unknown(limited())), expected);
+    assert_eq!(code(&partial(limited())), expected);
+    assert_eq!(code(&Error::NO_SUCH_USER), None);
+    assert_eq!(code(&partial(Error::NO_SUCH_USER)), None);
+}
+
+#[test]
+fn the_cause_of_an_open_outcome_is_there_for_the_log() {
+    let root = |error: &Error| {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        cause.to_string()
+    };
+    let late = || clerk::Error::Unavailable(clerk::Cause::NoTimeLeft);
+    let expected = "no time was left to ask Clerk";
+    assert_eq!(root(&Error::Unknown(late())), expected);
+    assert_eq!(root(&partial(late())), expected);
 }

@@ -564,6 +564,151 @@ fn a_refusal_has_one_form() {
     assert_eq!(retry_after(Error::UnsupportedMediaType), None);
 }
 
+/// The body of a refusal, and its status.
+fn refusal(error: &Error) -> (StatusCode, Value) {
+    let response = refuse(error, "request-1");
+    let body = serde_json::from_slice(response.body()).unwrap();
+    (response.status(), body)
+}
+
+#[test]
+fn an_address_that_needs_an_invitation_is_no_success_and_says_so() {
+    let (status, body) = refusal(&Error::RequiresInvitation);
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(
+        body,
+        json!({
+            "error": "This user has a Clerk account, which takes a new address by invitation only: \
+                      send it to POST /api/users/{userId}/email-change.",
+            "code": "requires_invitation",
+            "requestId": "request-1",
+            "success": false,
+            "requiresInvitation": true,
+        })
+    );
+}
+
+#[test]
+fn update_data_that_is_not_valid_is_detailed() {
+    let invalid = |fields: &[&str]| Error::InvalidUpdate {
+        detail: "lastName takes at most 255 characters.".to_owned(),
+        fields: fields.iter().map(|&field| field.to_owned()).collect(),
+    };
+    let (status, body) = refusal(&invalid(&["updates.lastName"]));
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let mut expected = json!({
+        "error": "Invalid update data",
+        "code": "invalid_update_data",
+        "requestId": "request-1",
+        "fields": ["updates.lastName"],
+        "detail": "lastName takes at most 255 characters.",
+    });
+    assert_eq!(body, expected);
+    // Clerk does not always say which field it means.
+    expected.as_object_mut().unwrap().remove("fields");
+    assert_eq!(refusal(&invalid(&[])).1, expected);
+}
+
+#[test]
+fn a_change_in_clerk_that_did_not_go_as_asked_tells_how_things_stand() {
+    let body = |code: &str, outcome: &str| {
+        json!({
+            "error": "Failed to sync with Clerk authentication system",
+            "code": code,
+            "requestId": "request-1",
+            "outcome": outcome,
+        })
+    };
+    let late = clerk::Error::TimedOut(clerk::Cause::NoTimeLeft);
+    assert_eq!(
+        refusal(&Error::Unknown(late)),
+        (
+            StatusCode::GATEWAY_TIMEOUT,
+            body("clerk_timed_out", "unknown")
+        )
+    );
+    let away = clerk::Error::Unavailable(clerk::Cause::NoTimeLeft);
+    assert_eq!(
+        refusal(&Error::Unknown(away)),
+        (
+            StatusCode::BAD_GATEWAY,
+            body("clerk_unavailable", "unknown")
+        )
+    );
+    let partial = |reason: Error| Error::Partial(Box::new(reason));
+    let wait = Some(Duration::from_secs(7));
+    let limited = partial(clerk::Error::RateLimited { retry_after: wait }.into());
+    assert_eq!(
+        refusal(&limited),
+        (
+            StatusCode::BAD_GATEWAY,
+            body("clerk_rate_limited", "partial")
+        )
+    );
+    // Whatever became of the first part, Clerk asks to wait before the second.
+    assert_eq!(refuse(&limited, "").headers()[RETRY_AFTER], "7");
+    let invalid = partial(Error::InvalidUpdate {
+        detail: "No.".to_owned(),
+        fields: vec!["lastName".to_owned()],
+    });
+    let (status, body) = refusal(&invalid);
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        (&body["outcome"], &body["detail"], &body["fields"]),
+        (&json!("partial"), &json!("No."), &json!(["lastName"]))
+    );
+}
+
+/// What Clerk says of a failure that changed nothing is not an outcome.
+#[test]
+fn a_refusal_says_nothing_that_it_does_not_know() {
+    let errors = [
+        Error::NO_SUCH_USER,
+        Error::UnsupportedMediaType,
+        Error::unprocessable("invalid_name", "No.", "name"),
+        clerk::Error::NotFound { trace_id: None }.into(),
+        clerk::Error::RateLimited { retry_after: None }.into(),
+        Error::Conflict {
+            code: "email_taken",
+            message: "No.",
+        },
+    ];
+    for error in errors {
+        let (_, body) = refusal(&error);
+        for key in ["success", "requiresInvitation", "detail", "outcome"] {
+            assert!(body.get(key).is_none(), "{key} in {body}");
+        }
+    }
+}
+
+#[test]
+fn the_log_knows_a_path_by_its_words_and_ids_and_nothing_else() {
+    let check = |path: &str, expected: &str| assert_eq!(loggable(path), expected, "{path}");
+    let uuid = "0f0e0d0c-0b0a-4908-8706-050403020100";
+    check("/api/users/user_7", "/api/users/user_7");
+    check(
+        &format!("/api/users/{uuid}/email-change"),
+        &format!("/api/users/{uuid}/email-change"),
+    );
+    check("/api/update-clerk-user", "/api/update-clerk-user");
+    check(
+        "/.netlify/functions/update-clerk-user",
+        "/.netlify/functions/update-clerk-user",
+    );
+    // Whoever mistakes an address for an id has written somebody's address.
+    check("/api/users/ada@example.com", "/api/users/…");
+    check(
+        "/api/users/ada@example.com/email-change",
+        "/api/users/…/email-change",
+    );
+    check(
+        "/api/users/user_7/email-change/ada@example.com",
+        "/api/users/user_7/email-change/…",
+    );
+    check("/api/update-clerk-user/Ada", "/api/update-clerk-user/…");
+    check("/api/users/correct horse 7", "/api/users/…");
+}
+
 #[test]
 fn a_chain_tells_all_causes_in_one_line() {
     let error = Error::from(auth::Error::KeysUnavailable("the network is down".into()));

@@ -143,7 +143,8 @@ pub(super) async fn apply_one<S: Sighting>(
     sighting: S,
     check: Check,
 ) -> Result<Applied<S::More>, db::Error> {
-    let mut applied = apply(db, &[sighting], check).await?;
+    // Boxed: else every caller's layout holds this one.
+    let mut applied = Box::pin(apply(db, &[sighting], check)).await?;
     applied.pop().ok_or_else(db::Error::contended)
 }
 

@@ -1,5 +1,5 @@
-//! One tick of `reconcile`: delivers the outbox, asks Clerk about what is doubtful, goes on with
-//! walks, erases what is over its retention.
+//! One tick of `reconcile`: delivers the outbox, settles edits and changes of address, asks Clerk
+//! about what is doubtful, goes on with walks, erases what is over its retention.
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::deliver::{self, Batch};
 use super::refetch::{self, CALL_TIMEOUT, Refetched};
 use super::walk::{ListOfUser, Tries, Walked, Walker};
+use super::{edit, email_change};
 use crate::clerk;
 use crate::config::{Configured, Settings};
 use crate::db::memberships::Flagged;
@@ -44,11 +45,13 @@ pub struct Report {
     pub n_put_off: usize,
     /// Roles that Clerk refused for good.
     pub n_dead: usize,
+    /// Edits and changes of address that nobody had finished, and that Clerk was asked about.
+    pub n_settled: usize,
     /// Users, organizations and memberships that Clerk was asked about.
     pub n_refetched: usize,
     /// Of these, memberships that were over.
     pub n_ended: u64,
-    /// Users, organizations and memberships that Clerk gave no answer about.
+    /// Users, organizations, memberships, edits and changes of address that Clerk gave no answer about.
     pub n_unanswered: usize,
     /// Memberships that walks over organizations and members showed.
     pub n_walked: u64,
@@ -73,8 +76,10 @@ pub async fn reconcile(
     deadline: Instant,
 ) -> Result<Report, db::Error> {
     let mut report = Report::default();
-    deliver_outbox(clerk, db, deadline, &mut report).await?;
-    ask(clerk, db, deadline, &mut report).await?;
+    // Boxed: else the layout of a tick holds those of all its steps.
+    Box::pin(deliver_outbox(clerk, db, deadline, &mut report)).await?;
+    Box::pin(settle(clerk, db, deadline, &mut report)).await?;
+    Box::pin(ask(clerk, db, deadline, &mut report)).await?;
     erase(db, limits, deadline, &mut report).await?;
     let (n_open, oldest_age) = db.outbox_depth().await?;
     metrics::outbox(n_open, oldest_age);
@@ -108,6 +113,31 @@ async fn deliver_outbox(
             return Ok(());
         }
     }
+    Ok(())
+}
+
+/// Settles edits and changes of address that nobody finished.
+async fn settle(
+    clerk: &clerk::Client,
+    db: &Db,
+    deadline: Instant,
+    report: &mut Report,
+) -> Result<(), db::Error> {
+    while has_time(deadline) {
+        let edits = edit::settle_edits(clerk, db, deadline).await?;
+        report.n_settled += edits.n_done;
+        report.n_unanswered += edits.n_unanswered;
+        if edits.must_wait {
+            return Ok(());
+        }
+        if edits == Refetched::default() {
+            break;
+        }
+    }
+    // Some at every tick: each takes a call or more, and others wait.
+    let changes = Box::pin(email_change::settle_email_changes(clerk, db, deadline)).await?;
+    report.n_settled += changes.n_done;
+    report.n_unanswered += changes.n_unanswered;
     Ok(())
 }
 

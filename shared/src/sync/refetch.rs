@@ -52,7 +52,7 @@ pub(super) async fn users(
     until: Instant,
 ) -> Result<Refetched, db::Error> {
     let mut refetched = Refetched::default();
-    let seen = read_users(clerk, ids, until, &mut refetched).await;
+    let Read { seen, silent: _ } = read_users(clerk, ids, until, &mut refetched).await;
     let sightings: Vec<_> = seen.iter().map(sighting_of_user).collect();
     let applied = apply::apply_each(db, &sightings, Check::No).await?;
     let is_settled = |id: &ClerkUserId| {
@@ -70,12 +70,22 @@ pub(super) async fn users(
     Ok(refetched)
 }
 
-async fn read_users(
+/// What Clerk said about users.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    /// Those that it shows.
+    pub(super) seen: Vec<clerk::User>,
+    /// Those that it gave no answer about; who is in neither is not in Clerk.
+    pub(super) silent: Vec<ClerkUserId>,
+}
+
+/// Reads these users, at most [`IDS_AT_ONCE`], in one call.
+pub(super) async fn read_users(
     clerk: &clerk::Client,
     ids: &[ClerkUserId],
     until: Instant,
     refetched: &mut Refetched,
-) -> Vec<clerk::User> {
+) -> Read {
     let seen = match clerk.users_by_id(ids, budget(until)).await {
         Ok(seen) => seen,
         // One that cannot be read shall not keep the others from being read.
@@ -89,7 +99,10 @@ async fn read_users(
                 n_users = ids.len(),
                 "Clerk gave no answer about users; it is asked again later"
             );
-            return Vec::new();
+            return Read {
+                silent: ids.to_vec(),
+                ..Read::default()
+            };
         }
     };
     // A user that Clerk does not know stays flagged: absence is judged by a full comparison only.
@@ -98,7 +111,10 @@ async fn read_users(
             tracing::warn!(user.clerk_id = %id, "Clerk does not know a user; it is asked again later");
         }
     }
-    seen
+    Read {
+        seen,
+        ..Read::default()
+    }
 }
 
 async fn read_users_one_by_one(
@@ -106,16 +122,16 @@ async fn read_users_one_by_one(
     ids: &[ClerkUserId],
     until: Instant,
     refetched: &mut Refetched,
-) -> Vec<clerk::User> {
+) -> Read {
     let reads: Vec<_> = stream::iter(ids)
         .map(async |id| (id, clerk.user(id, budget(until)).await))
         .buffer_unordered(N_AT_ONCE)
         .collect()
         .await;
-    let mut seen = Vec::new();
+    let mut answered = Read::default();
     for (id, read) in reads {
         match read {
-            Ok(user) => seen.push(user),
+            Ok(user) => answered.seen.push(user),
             Err(error) => {
                 refetched.note(&error);
                 tracing::warn!(
@@ -123,10 +139,11 @@ async fn read_users_one_by_one(
                     user.clerk_id = %id,
                     "Clerk gave no answer about a user; it is asked again later"
                 );
+                answered.silent.push(id.clone());
             }
         }
     }
-    seen
+    answered
 }
 
 /// Asks about these organizations.

@@ -56,6 +56,34 @@ pub(super) fn merge(known: Known<'_>, theirs: Option<&Value>, version: i64) -> M
     }
 }
 
+/// Keeps our role for an account that the user has just come to (R12): what Clerk says of it there
+/// was decided by nobody who knew them.
+pub(super) fn keep(known: Known<'_>, theirs: Option<&Value>) -> Merged {
+    let base = spelled(theirs);
+    let has_arrived = base
+        .as_deref()
+        .is_some_and(|it| it.parse() == Ok(known.ours));
+    let push = match known.push {
+        Some(push) => has_arrived.then(|| complete(push)),
+        None => (!has_arrived).then_some(PushChange::Open),
+    };
+    Merged {
+        role: known.ours,
+        base,
+        push,
+        is_unknown: false,
+    }
+}
+
+/// The role that somebody gave in Clerk since it last showed `base`; none if nobody did.
+pub(super) fn given_since(base: Option<&str>, theirs: Option<&Value>) -> Option<Role> {
+    match (spelled(theirs), base) {
+        (Some(theirs), base) => (!is_same(&theirs, base)).then(|| granted(&theirs)),
+        (None, Some(base)) => (base != ABSENT).then_some(Role::Student),
+        (None, None) => None,
+    }
+}
+
 fn merge_without_push(known: Known<'_>, base: Option<&str>) -> (Role, Option<PushChange>) {
     match base {
         // Clerk never had one: ours goes there.

@@ -8,6 +8,7 @@ with input as materialized (
         (t.w -> 'row' ->> 'id')::uuid as id,
         t.w -> 'row' ->> 'row_version' as row_version,
         (t.w -> 'row' ->> 'user_id')::uuid as user_id,
+        t.w ->> 'user_clerk_id' as user_clerk_id,
         (t.w -> 'row' ->> 'organization_id')::uuid as organization_id,
         t.w -> 'row' ->> 'deleted_at' is null as is_live,
         (t.w ->> 'ends')::uuid as ends,
@@ -17,10 +18,12 @@ with input as materialized (
     from jsonb_array_elements($1::jsonb) with ordinality as t (w, n)
 ),
 -- Nobody lives in what is gone (R6): whoever buries a parent waits for us, or we see it buried.
+-- A row that has moved to another account (R12) is no longer the one that was meant.
 live_users as materialized (
     select u.id
     from users u
-    where u.id in (select i.user_id from input i) and u.deleted_at is null
+    where (u.id, u.clerk_id) in (select i.user_id, i.user_clerk_id from input i)
+        and u.deleted_at is null
     order by u.id
     for share of u
 ),

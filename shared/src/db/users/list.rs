@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{LIVE_ADMIN, Role, Row};
 use crate::db::memberships::SHOWN as SHOWN_MEMBERSHIP;
 use crate::db::{Db, Error, decode, memberships, organizations};
-use crate::ids::{ClerkUserId, UserId, UserRef};
+use crate::ids::{ClerkUserId, UserRef};
 
 /// A user as every route shows them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -214,18 +214,20 @@ const CLERK_SYNC: &str = "
         )
     end";
 
+/// The user with the id $1 or the Clerk id $2, for [`shown`].
+pub(in crate::db) fn show_user() -> String {
+    format!(
+        "select to_jsonb(u) as row, to_jsonb({CLERK_SYNC}) as clerk_sync
+        from users u
+        where u.id = $1 or u.clerk_id = $2"
+    )
+}
+
 impl Db {
     /// The user that a route names, as shown; deleted users too.
     pub async fn shown_user(&self, user: &UserRef) -> Result<Option<Shown>, Error> {
-        let statement = format!(
-            "select to_jsonb(u) as row, to_jsonb({CLERK_SYNC}) as clerk_sync
-            from users u
-            where u.id = $1 or u.clerk_id = $2"
-        );
-        let (id, clerk_id) = match user {
-            UserRef::Row(UserId(id)) => (Some(id), None),
-            UserRef::Clerk(clerk_id) => (None, Some(clerk_id.as_str())),
-        };
+        let statement = show_user();
+        let (id, clerk_id) = user.split();
         let values: [(&(dyn ToSql + Sync), Type); 2] = [(&id, Type::UUID), (&clerk_id, Type::TEXT)];
         let row = self
             .run(async |client| client.query_typed_opt(&statement, &values).await)
@@ -438,7 +440,7 @@ fn account(row: &tokio_postgres::Row) -> Result<Account, Error> {
     })
 }
 
-fn shown(row: &tokio_postgres::Row) -> Result<Shown, Error> {
+pub(in crate::db) fn shown(row: &tokio_postgres::Row) -> Result<Shown, Error> {
     Ok(Shown::new(decode(row, "row")?, decode(row, "clerk_sync")?))
 }
 
@@ -465,6 +467,20 @@ impl Place {
 }
 
 impl Shown {
+    /// The user with other names.
+    #[must_use]
+    pub fn with_names(self, first_name: Option<String>, last_name: Option<String>) -> Self {
+        let names = [first_name.as_deref(), last_name.as_deref()];
+        let name = names.map(Option::unwrap_or_default).join(" ");
+        let name = Some(name.trim().to_owned()).filter(|name| !name.is_empty());
+        Self {
+            first_name,
+            last_name,
+            name,
+            ..self
+        }
+    }
+
     fn new(row: Row, clerk_sync: ClerkSync) -> Self {
         Self {
             state: State::of(&row),

@@ -10,10 +10,20 @@ with input as materialized (
         t.w ->> 'confirms' as confirms,
         (t.w ->> 'touches')::boolean as touches,
         (t.w ->> 'absorbs')::uuid as absorbs,
+        nullif(t.w -> 'moves', 'null') as moves,
         nullif(t.w -> 'role_change', 'null') as role_change,
         nullif(t.w -> 'push', 'null') as push,
         (t.w ->> 'settles')::boolean as settles
     from jsonb_array_elements($1::jsonb) with ordinality as t (w, n)
+),
+-- Who revokes a change of address waits for us, or we for them.
+open_changes as materialized (
+    select c.id
+    from email_changes c
+    where c.id in (select (i.moves ->> 'change')::uuid from input i)
+        and c.state in ('requested', 'invited')
+    order by c.id
+    for update of c
 ),
 -- Rows that are still as they were read, locked in one order so that two batches cannot deadlock.
 kept as materialized (
@@ -21,6 +31,7 @@ kept as materialized (
     from input i
     join users u on u.id = i.id
     where u.xmin::text = i.row_version
+        and (i.moves is null or (i.moves ->> 'change')::uuid in (select c.id from open_changes c))
     order by u.id
     for update of u
 ),
@@ -44,7 +55,17 @@ created as (
         r.deleted_at
     from input i
     cross join jsonb_populate_record(null::users, i.new) r
-    where i.new is not null and i.row_version is null
+    where i.new is not null
+        and i.row_version is null
+        -- A row of the same person who had no account until now is adopted (R5), not doubled.
+        and not exists (
+            select
+            from users e
+            where lower(e.email) = lower(r.email)
+                and r.email_verified
+                and e.clerk_id is null
+                and e.deleted_at is null
+        )
     on conflict (clerk_id) do nothing
     returning id
 ),
@@ -77,13 +98,6 @@ live as materialized (
     from held h
     join input i using (n)
     where i.inbox is null or i.inbox ->> 'svix_id' in (select t.svix_id from taken t)
-),
--- A row that is adopted takes up the placeholder that a membership has made of the same user (R5).
-moved as (
-    update memberships m
-    set user_id = l.id
-    from live l
-    where m.user_id = l.absorbs
 ),
 absorbed as (
     delete from users p
@@ -143,6 +157,61 @@ updated as (
         and u.id = l.id
         -- After the placeholder has given its Clerk id back.
         and (select count(*) from absorbed) >= 0
+    returning u.id
+),
+-- A row that moves to another account (R12) leaves a tombstone on the old one, so that nothing that
+-- is still said of that one makes a row of it again; what hangs on the account stays with it.
+left_behind as (
+    insert into users (id, clerk_id, is_placeholder, deleted_at)
+    select (l.moves ->> 'left_behind')::uuid, l.moves ->> 'old_clerk_id', true, now()
+    from live l
+    join updated u using (id)
+    where l.moves is not null
+    returning id
+),
+parted as (
+    update memberships m
+    set user_id = b.id
+    from live l
+    join left_behind b on b.id = (l.moves ->> 'left_behind')::uuid
+    where m.user_id = l.id
+    returning m.id
+),
+-- A row that is adopted takes up the placeholder that a membership has made of the same user (R5).
+moved as (
+    update memberships m
+    set user_id = l.id
+    from live l
+    where m.user_id = l.absorbs
+        -- After those of the old account have made room.
+        and (select count(*) from parted) >= 0
+),
+-- The lease is for whoever wrote this: they go on with the rest at once.
+arrived as (
+    update email_changes c
+    set
+        state = 'moved',
+        new_clerk_id = l.new ->> 'clerk_id',
+        carry = l.moves -> 'carry',
+        moved_at = now(),
+        settle_at = now() + make_interval(secs => 30),
+        n_settles = 0
+    from live l
+    where c.id = (l.moves ->> 'change')::uuid
+),
+-- Nobody who is out may come back by an invitation.
+recalled as (
+    update email_changes c
+    set settle_at = now()
+    from live l
+    where c.user_id = l.id
+        and l.moves is null
+        and c.state in ('requested', 'invited')
+        and (
+            l.new ->> 'deleted_at' is not null
+            or (l.new ->> 'banned')::boolean
+            or (l.new ->> 'deprovisioned')::boolean
+        )
 ),
 audited as (
     insert into role_changes (user_id, old_role, new_role, actor, source, svix_id, request_id)
@@ -163,6 +232,24 @@ opened as (
     on conflict (user_id) where kind = 'role' and completed_at is null and dead_at is null
     do nothing
 ),
+-- A role that was on its way to the old account is owed to the new one, whoever was delivering it.
+redirected as (
+    update outbox o
+    set
+        generation = o.generation + 1,
+        n_attempts = 0,
+        sent_role = null,
+        leased_by = null,
+        leased_until = null,
+        next_attempt_at = now()
+    from live l
+    where o.user_id = l.id
+        and l.moves is not null
+        and l.push is null
+        and o.kind = 'role'
+        and o.completed_at is null
+        and o.dead_at is null
+),
 closed as (
     update outbox o
     set
@@ -181,7 +268,7 @@ settled as (
     set outcome = 'applied', applied_at = now(), payload = null
     from live l
     where l.settles
-        and b.object_id = l.new ->> 'clerk_id'
+        and b.object_id in (l.new ->> 'clerk_id', l.moves ->> 'old_clerk_id')
         and b.outcome = 'parked'
         and b.rule = 'R2'
 )

@@ -205,6 +205,7 @@ fn flag(sighting: &Sighting<'_>, current: &Current, merged: Merged) -> Write {
     Write {
         inbox: entry(sighting, current, &merged, inbox::Outcome::Parked),
         row: merged.row.map(flagged),
+        user_clerk_id: Some(sighting.user.user_id.clone()),
         ..Write::default()
     }
 }
@@ -223,6 +224,7 @@ fn write(sighting: &Sighting<'_>, current: &Current, merged: Merged) -> Write {
         settles: old.is_some_and(is_flagged) && !merged.row.as_ref().is_some_and(is_flagged),
         ends: merged.ends,
         row: merged.row,
+        user_clerk_id: Some(sighting.user.user_id.clone()),
     }
 }
 

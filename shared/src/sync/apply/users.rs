@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::super::merge::Origin;
 use super::super::merge::user::{self, Merged};
@@ -62,6 +63,8 @@ pub(in crate::sync) struct Owed {
     pub(in crate::sync) push: bool,
     /// A walk over the user's organizations, since now.
     pub(in crate::sync) walk: bool,
+    /// What follows a move from another account (R12).
+    pub(in crate::sync) email_change: Option<Uuid>,
 }
 
 type Plan = super::Plan<Write, Owed>;
@@ -142,6 +145,7 @@ fn plan(sighting: &Sighting<'_>, current: &Current, is_repeated: bool) -> Plan {
             let applied = applied(Outcome::Applied, owes_push);
             let more = Owed {
                 walk,
+                email_change: current.email_change,
                 ..applied.more
             };
             (write, Applied { more, ..applied })
@@ -160,6 +164,7 @@ fn applied(outcome: Outcome, owes_push: bool) -> Applied {
         more: Owed {
             push: owes_push,
             walk: false,
+            email_change: None,
         },
     }
 }
@@ -180,6 +185,10 @@ fn owes_walk(sighting: &Sighting<'_>, current: &Current) -> bool {
     let Seen::User(..) = sighting.seen else {
         return false;
     };
+    // The organizations of the account that it comes to are not known yet.
+    if current.email_change.is_some() {
+        return true;
+    }
     match (sighting.walk, &current.row) {
         (Walk::No, _) => false,
         (Walk::Yes, _) | (Walk::IfDue, None) => true,
@@ -230,6 +239,7 @@ fn write(sighting: &Sighting<'_>, current: &Current, merged: &Merged) -> Write {
         confirms,
         touches: !merged.changed.is_empty(),
         absorbs: current.placeholder,
+        moves: merged.moves.clone(),
         role_change: role_change(sighting, old, &row),
         push: merged.push,
         settles: old.is_some_and(|old| old.refetch_at.is_some()) && row.refetch_at.is_none(),
@@ -283,16 +293,18 @@ fn entry(
 
 impl Sighting<'_> {
     fn key(&self) -> Key<'_> {
-        let email = match self.seen {
-            Seen::User(user, _) => user.primary_email(),
+        let user = match self.seen {
+            Seen::User(user, _) => Some(user),
             Seen::Deleted(_) => None,
         };
         Key {
             svix_id: self.delivery.map(|entry| &entry.svix_id),
             clerk_id: self.clerk_id,
-            verified_email: email
+            verified_email: user
+                .and_then(clerk::User::primary_email)
                 .filter(|email| email.is_verified)
                 .map(|email| email.address),
+            created_at: user.and_then(|user| user.created_at),
         }
     }
 }

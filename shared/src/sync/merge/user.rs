@@ -10,7 +10,7 @@ use super::{
 };
 use crate::clerk;
 use crate::db::Role;
-use crate::db::users::{Current, PushChange, Row};
+use crate::db::users::{Carry, Current, Move, PushChange, Row};
 use crate::ids::ClerkUserId;
 
 /// What a user seen in Clerk does to our row.
@@ -26,28 +26,92 @@ pub(in crate::sync) struct Merged {
     pub(in crate::sync) changed: Vec<&'static str>,
     /// What becomes of the role push.
     pub(in crate::sync) push: Option<PushChange>,
+    /// The row moves to the account that was seen.
+    pub(in crate::sync) moves: Option<Move>,
     /// Whether Clerk's role is none of ours (R8).
     pub(in crate::sync) has_unknown_role: bool,
 }
 
-/// Decides what `seen` does to the row (R1, R2, R3, R5, R8).
+/// Decides what `seen` does to the row (R1, R2, R3, R5, R8, R12).
 pub(in crate::sync) fn merge(current: &Current, seen: &clerk::User, origin: Origin) -> Merged {
     let Some(row) = &current.row else {
-        return mirrored(&new_row(seen), current, seen, "R1");
+        return mirrored(&new_row(seen), current, seen, origin, "R1");
     };
     if row.deleted_at.is_some() {
         return kept(row, Verdict::Stale, "R3");
     }
-    if row.clerk_id.is_none() {
-        return mirrored(row, current, seen, "R5");
+    let Some(clerk_id) = &row.clerk_id else {
+        return mirrored(row, current, seen, origin, "R5");
+    };
+    if let Some(change) = current.email_change {
+        return moved(row, current, seen, origin, change, clerk_id);
     }
-    let merged = mirrored(row, current, seen, "R2");
+    let merged = mirrored(row, current, seen, origin, "R2");
     let is_same = is_same_version(&merged);
     match by_version(version(seen), row.clerk_version, origin, is_same) {
         verdict @ (Verdict::Stale | Verdict::Doubtful) => kept(row, verdict, "R2"),
         Verdict::Unchanged if origin != Origin::Read => still_in_doubt(row, settled(merged)),
         Verdict::Unchanged => settled(merged),
         Verdict::Applied => merged,
+    }
+}
+
+/// The row comes to this account from another one (R12): what Clerk shows is taken, but for the role,
+/// which nobody has decided anew.
+fn moved(
+    row: &Row,
+    current: &Current,
+    seen: &clerk::User,
+    origin: Origin,
+    change: Uuid,
+    old_clerk_id: &ClerkUserId,
+) -> Merged {
+    let merged = mirrored(row, current, seen, origin, "R12");
+    let role = role::keep(known_role(row, current), seen.role());
+    let new = Row {
+        role: role.role,
+        clerk_role: role.base,
+        role_owned_by_directory: false,
+        ..merged.row
+    };
+    let moves = Move {
+        change,
+        old_clerk_id: old_clerk_id.clone(),
+        left_behind: Uuid::new_v4(),
+        carry: carry(row, current),
+    };
+    Merged {
+        changed: changed(&COLUMNS, Some(row), &new),
+        row: new,
+        push: role.push,
+        has_unknown_role: role.is_unknown,
+        moves: Some(moves),
+        ..merged
+    }
+}
+
+/// What we know of the old account.
+fn carry(row: &Row, current: &Current) -> Carry {
+    let mut public_metadata = row.public_metadata.clone();
+    public_metadata.remove("role");
+    Carry {
+        first_name: row.first_name.clone(),
+        last_name: row.last_name.clone(),
+        external_id: row.external_id.clone(),
+        public_metadata,
+        clerk_role: row.clerk_role.clone(),
+        is_role_ours: current.push.is_some(),
+        role: None,
+        is_banned: false,
+        memberships: None,
+    }
+}
+
+fn known_role<'a>(row: &'a Row, current: &'a Current) -> role::Known<'a> {
+    role::Known {
+        ours: row.role,
+        base: row.clerk_role.as_deref(),
+        push: current.push.as_ref(),
     }
 }
 
@@ -89,6 +153,7 @@ pub(in crate::sync) fn bury(current: &Current, id: &ClerkUserId, at: Timestamp) 
         },
         changed: vec!["deleted_at"],
         push,
+        moves: None,
         has_unknown_role: false,
     }
 }
@@ -126,17 +191,19 @@ fn kept(row: &Row, verdict: Verdict, rule: &'static str) -> Merged {
         row,
         changed: Vec::new(),
         push: None,
+        moves: None,
         has_unknown_role: false,
     }
 }
 
-fn mirrored(row: &Row, current: &Current, seen: &clerk::User, rule: &'static str) -> Merged {
-    let known = role::Known {
-        ours: row.role,
-        base: row.clerk_role.as_deref(),
-        push: current.push.as_ref(),
-    };
-    let merged = role::merge(known, seen.role(), version(seen));
+fn mirrored(
+    row: &Row,
+    current: &Current,
+    seen: &clerk::User,
+    origin: Origin,
+    rule: &'static str,
+) -> Merged {
+    let merged = role::merge(known_role(row, current), seen.role(), version(seen));
     let email = seen.primary_email();
     let new = Row {
         clerk_id: Some(seen.id.clone()),
@@ -149,7 +216,7 @@ fn mirrored(row: &Row, current: &Current, seen: &clerk::User, rule: &'static str
         external_id: text(seen.external_id.as_deref()),
         role: merged.role,
         clerk_role: merged.base,
-        role_owned_by_directory: row.role_owned_by_directory && seen.is_managed_by_directory(),
+        role_owned_by_directory: row.role_owned_by_directory && may_be_managed(seen, origin),
         public_metadata: storable_map(&seen.public_metadata),
         banned: seen.banned,
         locked: seen.locked,
@@ -169,8 +236,15 @@ fn mirrored(row: &Row, current: &Current, seen: &clerk::User, rule: &'static str
         changed: changed(&COLUMNS, current.row.as_ref(), &new),
         row: new,
         push: merged.push,
+        moves: None,
         has_unknown_role: merged.is_unknown,
     }
+}
+
+/// Only events say whether a directory has the say over a user; what is read says nothing of it.
+fn may_be_managed(seen: &clerk::User, origin: Origin) -> bool {
+    let is_silent = seen.scim.is_none() && origin != Origin::Event;
+    is_silent || seen.is_managed_by_directory()
 }
 
 impl Mirror for Row {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::{Outcome, ignored, record};
 use crate::clerk::{self, Budget};
@@ -16,6 +17,7 @@ use crate::sync::apply::organizations as apply_organizations;
 use crate::sync::apply::users as apply_users;
 use crate::sync::apply::users::Walk;
 use crate::sync::apply::{self, InDoubt};
+use crate::sync::email_change;
 use crate::sync::merge::Origin;
 use crate::sync::refetch;
 use crate::sync::walk::{ListOfUser, Tries, Walked, Walker};
@@ -109,6 +111,9 @@ impl<'a> Intake<'a> {
             applied = apply::apply_one(self.db, sighting, Check::No).await?;
         }
         note_lag(applied.outcome, user.updated_at);
+        if let Some(email_change) = applied.more.email_change {
+            self.finish_email_change(email_change).await;
+        }
         if applied.more.walk {
             self.walk_organizations(&user.id).await;
         }
@@ -220,6 +225,14 @@ impl<'a> Intake<'a> {
     }
 
     // What follows comes after the event is taken in: if it fails, the rows stay flagged.
+
+    async fn finish_email_change(self, id: Uuid) {
+        let Some(clerk) = self.clerk else { return };
+        let finish = email_change::finish_at_once(clerk, self.db, id, self.follow_up_until);
+        if let Err(error) = Box::pin(finish).await {
+            put_off(&error, "a change of address");
+        }
+    }
 
     async fn walk_organizations(self, id: &ClerkUserId) {
         let Some(clerk) = self.clerk else { return };

@@ -196,3 +196,111 @@ fn a_role_removed_in_clerk_while_a_push_is_open() {
     assert_eq!(merge(known(Some("")), None, newer).role, Role::Instructor);
     assert_eq!(merge(known(None), None, newer).role, Role::Instructor);
 }
+
+/// R12: nobody who knew the user has decided what Clerk says of the account that they come to.
+#[test]
+fn a_role_is_kept_for_the_account_that_a_user_comes_to() {
+    use Role::{Admin, Student};
+    let check = |ours: Role, theirs: Option<Value>, expected: Option<PushChange>| {
+        for base in [None, Some("INSTRUCTOR"), Some("ADMIN"), Some("")] {
+            let known = Known {
+                ours,
+                base,
+                push: None,
+            };
+            let kept = keep(known, theirs.as_ref());
+            assert_eq!(kept.role, ours, "{base:?} {theirs:?}");
+            assert_eq!(kept.push, expected, "{ours} {base:?} {theirs:?}");
+            assert!(!kept.is_unknown);
+        }
+    };
+    let open = Some(PushChange::Open);
+    // Clerk has none there, or another one: ours goes there.
+    check(Admin, None, open);
+    check(Admin, Some(json!(null)), open);
+    check(Admin, Some(json!("STUDENT")), open);
+    check(Student, Some(json!("ADMIN")), open);
+    check(Student, Some(json!("OWNER")), open);
+    check(Student, Some(json!(["ADMIN"])), open);
+    // It has ours already, case and blanks aside.
+    check(Admin, Some(json!("ADMIN")), None);
+    check(Admin, Some(json!(" admin ")), None);
+}
+
+/// The base is what the new account says, and nothing of the old one: what changes there afterwards
+/// is a change of theirs.
+#[test]
+fn the_base_of_a_kept_role_is_what_the_new_account_says() {
+    let check = |theirs: Option<Value>, expected: Option<&str>| {
+        let known = Known {
+            ours: Role::Admin,
+            base: Some("INSTRUCTOR"),
+            push: None,
+        };
+        let kept = keep(known, theirs.as_ref());
+        assert_eq!(kept.base.as_deref(), expected, "{theirs:?}");
+        // The same again is nothing new, and takes nothing back.
+        let again = Known {
+            ours: kept.role,
+            base: kept.base.as_deref(),
+            push: None,
+        };
+        let merged = merge(again, theirs.as_ref(), 2);
+        assert_eq!(merged.role, Role::Admin, "{theirs:?}");
+        // Another one is.
+        let merged = merge(again, Some(&json!("INSTRUCTOR")), 3);
+        assert_eq!(merged.role, Role::Instructor, "{theirs:?}");
+    };
+    check(None, None);
+    check(Some(json!("STUDENT")), Some("STUDENT"));
+    check(Some(json!("ADMIN")), Some("ADMIN"));
+    check(Some(json!("OWNER")), Some("OWNER"));
+}
+
+/// R9: what was owed to the old account is owed to the new one, unless that has it.
+#[test]
+fn an_open_push_goes_along_to_the_new_account() {
+    for sent in [None, Some("ADMIN"), Some("STUDENT")] {
+        let push = push(sent);
+        let known = Known {
+            ours: Role::Instructor,
+            base: Some("STUDENT"),
+            push: Some(&push),
+        };
+        for theirs in [None, Some(json!("STUDENT")), Some(json!("ADMIN"))] {
+            let kept = keep(known, theirs.as_ref());
+            let found = (kept.role, kept.push);
+            assert_eq!(found, (Role::Instructor, None), "{sent:?} {theirs:?}");
+        }
+        // What was sent to the old account never arrives here.
+        let kept = keep(known, Some(&json!("INSTRUCTOR")));
+        assert_eq!(
+            (kept.role, kept.push),
+            (Role::Instructor, COMPLETE),
+            "{sent:?}"
+        );
+    }
+}
+
+/// What Clerk shows of an account for the last time, against what it showed before.
+#[test]
+fn a_role_that_was_given_since_is_told_from_one_that_was_not() {
+    use Role::{Admin, Student};
+    let check = |base: Option<&str>, theirs: Option<Value>, expected: Option<Role>| {
+        let given = given_since(base, theirs.as_ref());
+        assert_eq!(given, expected, "{base:?} {theirs:?}");
+    };
+    // Nothing new, case and blanks aside.
+    check(Some("ADMIN"), Some(json!("ADMIN")), None);
+    check(Some("ADMIN"), Some(json!(" admin ")), None);
+    check(None, None, None);
+    check(Some(ABSENT), None, None);
+    // Given, or taken away.
+    check(None, Some(json!("ADMIN")), Some(Admin));
+    check(Some(ABSENT), Some(json!("ADMIN")), Some(Admin));
+    check(Some("ADMIN"), Some(json!("STUDENT")), Some(Student));
+    check(Some("ADMIN"), None, Some(Student));
+    check(Some("ADMIN"), Some(json!(null)), Some(Student));
+    // What is no role fails closed.
+    check(Some("ADMIN"), Some(json!("OWNER")), Some(Student));
+}

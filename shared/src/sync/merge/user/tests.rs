@@ -36,6 +36,7 @@ fn known(row: Row) -> Current {
             ..row
         }),
         placeholder: None,
+        email_change: None,
         push: None,
     }
 }
@@ -45,6 +46,7 @@ fn nothing() -> Current {
         is_recorded: false,
         row: None,
         placeholder: None,
+        email_change: None,
         push: None,
     }
 }
@@ -221,4 +223,164 @@ fn the_later_sign_in_is_the_true_one_whatever_the_version() {
     let earlier = merge(&known(row), &signed_in(2), Origin::Event);
     assert_eq!(earlier.verdict, Verdict::Unchanged);
     assert_eq!(earlier.row.last_sign_in_at, timestamp(VERSION + 5));
+}
+
+/// A row of another account, to which the user who is seen was invited by a change of address.
+fn invited(row: Row) -> (Current, Uuid) {
+    let change = Uuid::new_v4();
+    let row = Row {
+        clerk_id: Some("user_old".parse().unwrap()),
+        // By another account's count: it says nothing here.
+        clerk_version: VERSION + 1_000_000,
+        ..row
+    };
+    let current = Current {
+        email_change: Some(change),
+        ..known(row)
+    };
+    (current, change)
+}
+
+#[test]
+fn a_row_moves_to_the_account_that_was_invited() {
+    let before = Row {
+        email: Some("old@example.com".to_owned()),
+        role: Role::Instructor,
+        clerk_role: Some("INSTRUCTOR".to_owned()),
+        builder_group_id: Some("group-1".to_owned()),
+        refetch_at: Some(Timestamp::now()),
+        n_refetches: 3,
+        ..row()
+    };
+    let (current, change) = invited(before.clone());
+    let seen = user(json!({ "first_name": "Augusta", "public_metadata": { "n": 2 } }));
+    for origin in [Origin::Event, Origin::Answer, Origin::Read] {
+        let merged = merge(&current, &seen, origin);
+        assert_eq!((merged.verdict, merged.rule), (Verdict::Applied, "R12"));
+        let row = merged.row;
+        // It is the same row, with what is ours alone.
+        assert_eq!((row.id, row.created_at), (before.id, before.created_at));
+        assert_eq!(row.role, Role::Instructor);
+        assert_eq!(row.builder_group_id.as_deref(), Some("group-1"));
+        // The rest is the new account's.
+        assert_eq!(row.clerk_id, Some("user_ada".parse().unwrap()));
+        assert_eq!(row.email.as_deref(), Some("ada@example.com"));
+        assert_eq!(row.first_name.as_deref(), Some("Augusta"));
+        assert_eq!((row.clerk_version, row.clerk_role), (VERSION, None));
+        // A doubt about the old account is none about this one.
+        assert_eq!((row.refetch_at, row.n_refetches), (None, 0));
+        assert_eq!(merged.push, Some(PushChange::Open));
+        let moves = merged.moves.unwrap();
+        assert_eq!(moves.change, change);
+        assert_eq!(moves.old_clerk_id, "user_old".parse().unwrap());
+        for column in ["clerk_id", "email", "first_name", "clerk_role"] {
+            assert!(merged.changed.contains(&column), "{column}");
+        }
+        assert!(!merged.changed.contains(&"role"), "nobody decided it anew");
+    }
+}
+
+/// What we know of the old account is kept, whatever the new one has; what it shows at last may be
+/// more.
+#[test]
+fn what_is_known_of_the_old_account_goes_along() {
+    let text = |text: &str| Some(text.to_owned());
+    let (current, _) = invited(Row {
+        first_name: text("Ada"),
+        last_name: text("King"),
+        external_id: text("student-7"),
+        clerk_role: text("INSTRUCTOR"),
+        public_metadata: Map::from_iter([
+            ("role".to_owned(), json!("INSTRUCTOR")),
+            ("theme".to_owned(), json!("dark")),
+        ]),
+        ..row()
+    });
+    let expected = Carry {
+        first_name: text("Ada"),
+        last_name: text("King"),
+        external_id: text("student-7"),
+        public_metadata: Map::from_iter([("theme".to_owned(), json!("dark"))]),
+        clerk_role: text("INSTRUCTOR"),
+        is_role_ours: false,
+        role: None,
+        is_banned: false,
+        memberships: None,
+    };
+    let push = Push {
+        id: 3,
+        decided_at: Timestamp::now(),
+        sent_role: None,
+    };
+    let seen = user(json!({ "first_name": "Augusta", "external_id": "student-8" }));
+    for (push, is_role_ours) in [(None, false), (Some(push), true)] {
+        let current = Current {
+            push,
+            ..current.clone()
+        };
+        let moves = merge(&current, &seen, Origin::Event).moves.unwrap();
+        let expected = Carry {
+            is_role_ours,
+            ..expected.clone()
+        };
+        assert_eq!(moves.carry, expected);
+    }
+}
+
+#[test]
+fn a_row_that_is_gone_or_has_no_account_does_not_move() {
+    let (current, _) = invited(row());
+    let buried = Row {
+        deleted_at: Some(Timestamp::now()),
+        ..current.row.clone().unwrap()
+    };
+    let merged = merge(
+        &Current {
+            row: Some(buried),
+            ..current.clone()
+        },
+        &user(json!({})),
+        Origin::Event,
+    );
+    assert_eq!((merged.verdict, merged.rule), (Verdict::Stale, "R3"));
+    assert_eq!(merged.moves, None);
+    // Without an account it is adopted (R5), and nobody is left behind.
+    let unlinked = Row {
+        clerk_id: None,
+        ..current.row.clone().unwrap()
+    };
+    let merged = merge(
+        &Current {
+            row: Some(unlinked),
+            ..current
+        },
+        &user(json!({})),
+        Origin::Event,
+    );
+    assert_eq!((merged.rule, merged.moves), ("R5", None));
+}
+
+#[test]
+fn what_is_owed_moves_along() {
+    let push = Push {
+        id: 3,
+        decided_at: Timestamp::now(),
+        sent_role: None,
+    };
+    let (current, _) = invited(Row {
+        role: Role::Admin,
+        ..row()
+    });
+    let current = Current {
+        push: Some(push),
+        ..current
+    };
+    let check = |role: Value, expected: Option<PushChange>| {
+        let seen = user(json!({ "public_metadata": { "role": role } }));
+        let merged = merge(&current, &seen, Origin::Event);
+        assert_eq!((merged.row.role, merged.push), (Role::Admin, expected));
+    };
+    check(json!(null), None);
+    check(json!("STUDENT"), None);
+    check(json!("ADMIN"), Some(PushChange::Complete { id: 3 }));
 }
