@@ -7,6 +7,10 @@ mod clerk_client;
 #[cfg(test)]
 mod convergence;
 #[cfg(test)]
+mod edits;
+#[cfg(test)]
+mod email_changes;
+#[cfg(test)]
 mod emulator;
 #[cfg(test)]
 mod emulator_organizations;

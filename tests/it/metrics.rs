@@ -161,6 +161,56 @@ async fn calls_of_clerk_are_measured_one_by_one() {
 }
 
 #[tokio::test]
+async fn an_edit_is_measured_whatever_becomes_of_it_and_its_line_names_nobody() {
+    let (app, grace, ada) = TestApp::with_admin_and_student().await;
+    let name = "update-user";
+    let host = host(&app, name, &app.database.url);
+    let token = app.clerk.session_token(&grace);
+    let edit = |body: Value| {
+        let call = Call::new("PATCH", &format!("/api/users/{ada}")).token(&token);
+        call.json(&body)
+    };
+    let good = edit(json!({ "name": "Quirinus Xanthippe", "password": "swordfish and 7 more" }));
+    assert_eq!(call(&host, name, &good).await.status, 200);
+    let fault = Fault::status(500).on("PATCH", "/v1/users").once();
+    app.clerk.fault(fault);
+    let names = edit(json!({ "name": "Xanthippe" }));
+    assert_eq!(call(&host, name, &names).await.status, 502);
+    let another = edit(json!({ "email": "quirinus@example.com" }));
+    assert_eq!(call(&host, name, &another).await.status, 409);
+    let weak = edit(json!({ "password": "quirinu" }));
+    assert_eq!(call(&host, name, &weak).await.status, 422);
+
+    let lines = lines(&host, name, 4).await;
+    // A password is looked at before it is changed; of a change without an answer it is asked what
+    // became of it.
+    for (line, n_calls, n_failures) in [(0, 2, 0.0), (1, 2, 1.0), (3, 2, 0.0)] {
+        let line = &lines[line];
+        assert_eq!(line["ClerkApiCalls"], n_calls, "{line}");
+        assert_eq!(values(line, "ClerkFailures"), [n_failures], "{line}");
+    }
+    assert!(values(&lines[2], "ClerkApiCalls").is_empty());
+    for (line, n_failed, refused) in [
+        (0, 0.0, vec![]),
+        (1, 1.0, vec![]),
+        (2, 0.0, vec![1.0]),
+        (3, 0.0, vec![1.0]),
+    ] {
+        let line = &lines[line];
+        assert_eq!(line["Function"], name);
+        assert_eq!(values(line, "Failed"), [n_failed], "{line}");
+        assert_eq!(values(line, "Refused"), refused, "{line}");
+        assert!(!values(line, "DatabaseTime").is_empty(), "{line}");
+        let text = line.to_string().to_lowercase();
+        for personal in ["quirin", "xanthippe", "swordfish", "example.com", "user_"] {
+            assert!(!text.contains(personal), "{personal} in {line}");
+        }
+        assert!(!text.contains(&token.to_lowercase()), "{line}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn a_run_on_a_schedule_writes_a_line_also_when_it_fails() {
     let app = TestApp::new().await;
     let name = "reconcile";

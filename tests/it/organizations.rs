@@ -589,6 +589,7 @@ async fn a_tombstone_is_not_taken_up() {
         svix_id: None,
         clerk_id: &clerk_id,
         verified_email: Some("joan@example.com"),
+        created_at: None,
     };
     let current = db.current_users(&[key]).await.unwrap().pop().unwrap();
     let row = current.row.unwrap();

@@ -1,8 +1,9 @@
 //! What every route refuses, with which status and in which words.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use clerk_emulator::Emulator;
+use clerk_emulator::{Emulator, Fault};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 use shared::http::BODY_LIMIT;
@@ -15,9 +16,14 @@ use crate::support::gateway::{Answer, Call};
 const WEBHOOK: &str = "/api/webhooks/clerk";
 /// The address of nobody.
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
-/// Every route that asks who is calling: those that set roles, those that pull from Clerk, and
-/// those that only read.
-const GUARDED: [(&str, &str); 14] = [
+/// Every route that asks who is calling: those that edit profiles, those that set roles, those that
+/// pull from Clerk, and those that only read.
+const GUARDED: [(&str, &str); 19] = [
+    ("PATCH", "/api/users/user_1"),
+    ("POST", "/api/users/user_1/email-change"),
+    ("GET", "/api/users/user_1/email-change"),
+    ("DELETE", "/api/users/user_1/email-change"),
+    ("POST", "/api/update-clerk-user"),
     ("PATCH", "/api/admin/users/user_1"),
     ("PATCH", "/api/admin/users"),
     ("POST", "/api/sync/user"),
@@ -34,9 +40,14 @@ const GUARDED: [(&str, &str); 14] = [
     ("GET", "/api/admin/role-changes"),
 ];
 /// How many of these, the first ones, write to Clerk or ask it.
-const N_ASKING_CLERK: usize = 9;
-/// Those that only admins may use.
-const FOR_ADMINS: [(&str, &str); 8] = [
+const N_ASKING_CLERK: usize = 14;
+/// Those that only admins may use, as far as others than themselves are concerned.
+const FOR_ADMINS: [(&str, &str); 13] = [
+    ("PATCH", "/api/users/user_1"),
+    ("POST", "/api/users/user_1/email-change"),
+    ("GET", "/api/users/user_1/email-change"),
+    ("DELETE", "/api/users/user_1/email-change"),
+    ("POST", "/api/update-clerk-user"),
     ("PATCH", "/api/admin/users/user_1"),
     ("PATCH", "/api/admin/users"),
     ("POST", "/api/sync/user/user_1"),
@@ -86,6 +97,10 @@ impl Refusals {
 async fn ask(app: &TestApp, call: &Call, method: &str, path: &str) -> Answer {
     if path.starts_with(WEBHOOK) {
         app.call_webhook(call).await
+    } else if path.starts_with("/api/users") {
+        app.call_update_user(call).await
+    } else if path.starts_with("/api/update-clerk-user") {
+        app.call_update_clerk_user(call).await
     } else if path.starts_with("/api/sync") {
         app.call_sync_user(call).await
     } else if method == "PATCH" {
@@ -124,7 +139,16 @@ fn with_good_body(call: Call, method: &str, path: &str) -> Call {
         ("PATCH", "/api/admin/users") => {
             call.json(&json!({ "userIds": ["user_1"], "role": "STUDENT" }))
         }
+        ("PATCH", path) if path.starts_with("/api/users") => {
+            call.json(&json!({ "firstName": "Ada" }))
+        }
         ("PATCH", _) => call.json(&json!({ "role": "STUDENT" })),
+        ("POST", "/api/update-clerk-user") => {
+            call.json(&json!({ "clerkId": "user_1", "updates": { "firstName": "Ada" } }))
+        }
+        ("POST", path) if path.ends_with("/email-change") => {
+            call.json(&json!({ "email": "ada@example.com" }))
+        }
         ("POST", "/api/sync/membership") => call.json(&json!({
             "clerkOrgId": "org_1", "clerkUserId": "user_1", "role": "org:member",
         })),
@@ -355,6 +379,21 @@ async fn not_admins() -> Refusals {
         let answer = ask_at(&app, &FOR_MEMBERS, |call| call.token(token)).await;
         refusals.add(format!("{asked}, and no member"), answer);
     }
+    // Their own profile is theirs, and in it the names alone.
+    for edit in [
+        json!({ "builderGroupId": "group" }),
+        json!({ "firstName": "Ada", "password": "correct horse 7" }),
+        json!({ "email": "new@example.com" }),
+    ] {
+        let field = edit.as_object().unwrap().keys().next_back().unwrap();
+        let asked = format!("a student, about their own {field}");
+        refusals.add(asked, app.edit(&student, &student, edit.clone()).await);
+    }
+    let metadata = json!({ "publicMetadata": {} });
+    let answer = app.edit_in_clerk(&student, &student, metadata).await;
+    refusals.add("a student, about their own metadata", answer);
+    let answer = app.email_change("GET", &student, &student, None).await;
+    refusals.add("a student, about their own change of address", answer);
     let nobody = [
         ("a banned admin", app.clerk.session_token(&banned)),
         ("a deleted admin", token_of_deleted),
@@ -386,6 +425,16 @@ async fn who_may_not_do_this_is_403_at_every_route() {
       403 {"code":"member_required","error":"Only a member of this organization, or an admin, may do this.","requestId":"request-1"}
     a user whom Clerk does not know, and no member
       403 {"code":"member_required","error":"Only a member of this organization, or an admin, may do this.","requestId":"request-1"}
+    a student, about their own builderGroupId
+      403 {"code":"admin_required","error":"Only an admin may do this.","requestId":"request-1"}
+    a student, about their own password
+      403 {"code":"admin_required","error":"Only an admin may do this.","requestId":"request-1"}
+    a student, about their own email
+      403 {"code":"admin_required","error":"Only an admin may do this.","requestId":"request-1"}
+    a student, about their own metadata
+      403 {"code":"admin_required","error":"Only an admin may do this.","requestId":"request-1"}
+    a student, about their own change of address
+      403 {"code":"admin_required","error":"Only an admin may do this.","requestId":"request-1"}
     a banned admin, at every route
       403 {"code":"user_disabled","error":"This account is banned or was taken away by its directory.","requestId":"request-1"}
     a deleted admin, at every route
@@ -427,6 +476,16 @@ async fn not_found() -> Refusals {
         ("POST", "/api/sync/organization/org_nowhere"),
         ("POST", "/api/sync/organization/org_nowhere/members"),
         ("POST", "/api/sync/membership"),
+        ("PATCH", "/api/users"),
+        ("PATCH", "/api/users/user_1/password"),
+        ("GET", "/api/users/user_1/email-change/last"),
+        ("PATCH", "/api/users/user_nobody"),
+        ("PATCH", &format!("/api/users/{NOBODY}")),
+        ("POST", "/api/users/user_nobody/email-change"),
+        ("GET", "/api/users/user_nobody/email-change"),
+        ("DELETE", "/api/users/user_nobody/email-change"),
+        ("POST", "/api/update-clerk-user/user_1"),
+        ("POST", "/api/update-clerk-user"),
     ];
     let mut refusals = Refusals::default();
     for (method, path) in paths {
@@ -441,6 +500,16 @@ async fn not_found() -> Refusals {
         .await;
     refusals.add("PATCH of a deleted user", answer);
     assert_eq!(app.role(&deleted).await, "STUDENT");
+    let names = json!({ "firstName": "Ada" });
+    let answer = app.edit(&admin, &deleted, names.clone()).await;
+    refusals.add("PATCH of a deleted user's profile", answer);
+    let answer = app.edit_in_clerk(&admin, &deleted, names).await;
+    refusals.add("update-clerk-user of a deleted user", answer);
+    let address = Some("new@example.com");
+    let answer = app.email_change("POST", &admin, &deleted, address).await;
+    refusals.add("another address for a deleted user", answer);
+    let answer = app.email_change("DELETE", &admin, &admin, None).await;
+    refusals.add("DELETE of a change that nobody asked for", answer);
     app.database.remove().await;
     refusals
 }
@@ -498,8 +567,36 @@ async fn what_is_not_there_is_404() {
       404 {"code":"organization_not_found","error":"There is no such organization.","requestId":"request-1"}
     POST /api/sync/membership
       404 {"code":"membership_not_found","error":"The user is not a member of this organization.","requestId":"request-1"}
+    PATCH /api/users
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    PATCH /api/users/user_1/password
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    GET /api/users/user_1/email-change/last
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    PATCH /api/users/user_nobody
+      404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
+    PATCH /api/users/00000000-0000-4000-8000-000000000000
+      404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
+    POST /api/users/user_nobody/email-change
+      404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
+    GET /api/users/user_nobody/email-change
+      404 {"code":"email_change_not_found","error":"No other address was asked for.","requestId":"request-1"}
+    DELETE /api/users/user_nobody/email-change
+      404 {"code":"email_change_not_found","error":"No other address was asked for.","requestId":"request-1"}
+    POST /api/update-clerk-user/user_1
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    POST /api/update-clerk-user
+      404 {"code":"not_found_in_clerk","error":"User not found in Clerk. They may have been deleted.","requestId":"request-1"}
     PATCH of a deleted user
       404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
+    PATCH of a deleted user's profile
+      404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
+    update-clerk-user of a deleted user
+      404 {"code":"not_found_in_clerk","error":"User not found in Clerk. They may have been deleted.","requestId":"request-1"}
+    another address for a deleted user
+      404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
+    DELETE of a change that nobody asked for
+      404 {"code":"email_change_not_found","error":"No other address was asked for.","requestId":"request-1"}
     "#);
 }
 
@@ -531,7 +628,8 @@ async fn wrong_method() -> Refusals {
         refusals.add(format!("anything but GET to {path}"), the_one(answers));
     }
     let mut answers = Vec::new();
-    for (_, path) in GUARDED.iter().filter(|(method, _)| *method == "POST") {
+    let pulls = |(method, path): &&(&str, &str)| *method == "POST" && path.starts_with("/api/sync");
+    for (_, path) in GUARDED.iter().filter(pulls) {
         for method in ["GET", "HEAD", "PUT", "PATCH", "DELETE"] {
             answers.push(app.call_sync_user(&Call::new(method, path)).await);
         }
@@ -543,6 +641,30 @@ async fn wrong_method() -> Refusals {
         answers.push(app.call_sync_user(&call).await);
     }
     refusals.add("anything but GET to the status", the_one(answers));
+    let mut answers = Vec::new();
+    for method in ["GET", "HEAD", "POST", "PUT", "DELETE"] {
+        let call = Call::new(method, "/api/users/user_1");
+        answers.push(app.call_update_user(&call).await);
+    }
+    refusals.add("anything but PATCH to a profile", the_one(answers));
+    let mut answers = Vec::new();
+    for method in ["HEAD", "PUT", "PATCH"] {
+        let call = Call::new(method, "/api/users/user_1/email-change");
+        answers.push(app.call_update_user(&call).await);
+    }
+    let asked = "anything but GET, POST and DELETE to a change of address";
+    refusals.add(asked, the_one(answers));
+    let mut answers = Vec::new();
+    for method in ["GET", "HEAD", "PUT", "PATCH", "DELETE"] {
+        for path in [
+            "/api/update-clerk-user",
+            "/.netlify/functions/update-clerk-user",
+        ] {
+            let call = Call::new(method, path);
+            answers.push(app.call_update_clerk_user(&call).await);
+        }
+    }
+    refusals.add("anything but POST to update-clerk-user", the_one(answers));
     app.database.remove().await;
     refusals
 }
@@ -564,6 +686,12 @@ async fn a_wrong_method_is_405_and_says_which_are_right() {
       405 allow: POST {"code":"method_not_allowed","error":"This address answers POST only.","requestId":"request-1"}
     anything but GET to the status
       405 allow: GET {"code":"method_not_allowed","error":"This address answers GET only.","requestId":"request-1"}
+    anything but PATCH to a profile
+      405 allow: PATCH {"code":"method_not_allowed","error":"This address answers PATCH only.","requestId":"request-1"}
+    anything but GET, POST and DELETE to a change of address
+      405 allow: GET, POST, DELETE {"code":"method_not_allowed","error":"This address answers GET, POST, DELETE only.","requestId":"request-1"}
+    anything but POST to update-clerk-user
+      405 allow: POST {"code":"method_not_allowed","error":"This address answers POST only.","requestId":"request-1"}
     "#);
 }
 
@@ -590,6 +718,185 @@ async fn in_conflict() -> Refusals {
     assert_eq!(app.role(&admin).await, "ADMIN");
     app.database.remove().await;
     refusals
+}
+
+/// 409 of profiles and addresses: Clerk's rules, and who else has the address.
+async fn profiles_in_conflict() -> Refusals {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    let emmy = app.user("emmy", Some("STUDENT")).await;
+    app.execute("insert into users (email) values ('margaret@example.com')")
+        .await;
+    let margaret = "select id::text from users where email = 'margaret@example.com'";
+    let margaret: String = app.sql.query_one(margaret, &[]).await.unwrap().get(0);
+    let address = |name: &str| format!("{name}@example.com");
+    let edit = async |user: &str, name: &str| {
+        app.edit(&admin, user, json!({ "email": address(name) }))
+            .await
+    };
+    let change = async |method: &str, user: &str, name: Option<&str>| {
+        let address = name.map(address);
+        let change = app.email_change(method, &admin, user, address.as_deref());
+        change.await
+    };
+    let mut refusals = Refusals::default();
+    refusals.add(
+        "another address for who has an account",
+        edit(&ada, "new").await,
+    );
+    refusals.add("an address that is taken", edit(&ada, "grace").await);
+    refusals.add(
+        "an address that is taken, without an account",
+        edit(&margaret, "grace").await,
+    );
+    refusals.add(
+        "an invitation without an account",
+        change("POST", &margaret, Some("new")).await,
+    );
+    refusals.add(
+        "an invitation to their own address",
+        change("POST", &ada, Some("Ada")).await,
+    );
+    refusals.add(
+        "an invitation to a taken address",
+        change("POST", &ada, Some("grace")).await,
+    );
+    assert_eq!(app.count("email_changes").await, 0);
+    assert_eq!(change("POST", &ada, Some("new")).await.status, 202);
+    refusals.add(
+        "an address that somebody is invited to",
+        edit(&margaret, "new").await,
+    );
+    refusals.add(
+        "an invitation to an address that somebody is invited to",
+        change("POST", &emmy, Some("NEW")).await,
+    );
+    assert_eq!(change("DELETE", &ada, None).await.status, 200);
+    let answer = change("DELETE", &ada, None).await;
+    assert_eq!(
+        (answer.status, &answer.body["code"]),
+        (404, &json!("email_change_not_found"))
+    );
+    app.clerk.update_user(&ada, json!({ "banned": true }));
+    app.deliver_all().await;
+    refusals.add(
+        "an invitation for a banned user",
+        change("POST", &ada, Some("new")).await,
+    );
+    let scim = json!({ "directory_id": "dir_1", "directory_enabled": true });
+    app.clerk.update_user(&emmy, json!({ "scim": scim }));
+    app.deliver_all().await;
+    refusals.add(
+        "a name that a directory owns",
+        app.edit(&admin, &emmy, json!({ "firstName": "Ada" })).await,
+    );
+    assert_eq!(app.row(&emmy).await["first_name"], "emmy");
+    assert_eq!(app.count("profile_edits where outcome = 'done'").await, 0);
+    app.database.remove().await;
+    refusals
+}
+
+#[tokio::test]
+async fn what_clerk_or_another_user_stands_against_is_409() {
+    assert_snapshot!(profiles_in_conflict().await.told(), @r#"
+    another address for who has an account
+      409 {"code":"requires_invitation","error":"This user has a Clerk account, which takes a new address by invitation only: send it to POST /api/users/{userId}/email-change.","requestId":"request-1","requiresInvitation":true,"success":false}
+    an address that is taken
+      409 {"code":"email_taken","error":"Another user has this address, or is invited to it.","requestId":"request-1"}
+    an address that is taken, without an account
+      409 {"code":"email_taken","error":"Another user has this address, or is invited to it.","requestId":"request-1"}
+    an invitation without an account
+      409 {"code":"no_clerk_account","error":"This user has no Clerk account: change the address by PATCH /api/users/{userId}.","requestId":"request-1"}
+    an invitation to their own address
+      409 {"code":"same_email","error":"This is the user's address already.","requestId":"request-1"}
+    an invitation to a taken address
+      409 {"code":"email_taken","error":"Another user has this address, or is invited to it.","requestId":"request-1"}
+    an address that somebody is invited to
+      409 {"code":"email_taken","error":"Another user has this address, or is invited to it.","requestId":"request-1"}
+    an invitation to an address that somebody is invited to
+      409 {"code":"email_taken","error":"Another user has this address, or is invited to it.","requestId":"request-1"}
+    an invitation for a banned user
+      409 {"code":"user_disabled","error":"This user is banned or was taken away by their directory. Mend that in Clerk first.","requestId":"request-1"}
+    a name that a directory owns
+      409 {"code":"profile_owned_by_directory","error":"The profile comes from the user's directory. Change it there.","requestId":"request-1"}
+    "#);
+}
+
+/// 502 and 504: Clerk failed, and the answer says whether it may have done something all the same.
+async fn clerk_in_trouble() -> Refusals {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    let mut refusals = Refusals::default();
+    let cases = [
+        ("Clerk refuses our key", Fault::status(401)),
+        ("Clerk has had too many calls", Fault::rate_limited(7)),
+        ("Clerk answers 500", Fault::status(500)),
+        ("the line is cut", Fault::drop()),
+    ];
+    for (asked, fault) in cases {
+        let fault = |method, path| app.clerk.fault(fault.clone().on(method, path).once());
+        fault("PATCH", "/v1/users");
+        let names = json!({ "firstName": "Ada" });
+        let one = app.edit(&admin, &ada, names.clone()).await;
+        fault("PATCH", "/v1/users");
+        let other = app.edit_in_clerk(&admin, &ada, names).await;
+        refusals.add(format!("{asked}: names"), the_one(vec![one, other]));
+        fault("POST", "/v1/invitations");
+        let address = Some("new@example.com");
+        let answer = app.email_change("POST", &admin, &ada, address).await;
+        refusals.add(format!("{asked}: an invitation"), answer);
+        app.execute("delete from email_changes").await;
+    }
+    // The first call goes through at once, and the second one does not.
+    let metadata = format!("/v1/users/{ada}/metadata");
+    let at_once = Fault::slow(Duration::ZERO);
+    app.clerk.fault(at_once.on("PATCH", &metadata).once());
+    app.clerk
+        .fault(Fault::status(401).on("PATCH", "/v1/users").once());
+    let both = json!({ "firstName": "Ada", "publicMetadata": { "theme": "dark" } });
+    let answer = app.edit_in_clerk(&admin, &ada, both).await;
+    refusals.add("Clerk takes the metadata and not the names", answer);
+    let at_once = Fault::slow(Duration::ZERO);
+    app.clerk.fault(at_once.on("PATCH", &metadata).once());
+    let fault = Fault::refusal(422, "form_param_value_too_large");
+    app.clerk.fault(fault.on("PATCH", "/v1/users").once());
+    let both = json!({ "lastName": "Ada", "publicMetadata": { "theme": "dark" } });
+    let answer = app.edit_in_clerk(&admin, &ada, both).await;
+    refusals.add("Clerk takes the metadata and refuses the names", answer);
+    let row = app.row(&ada).await;
+    assert_eq!(row["first_name"], "ada");
+    assert_eq!(row["last_name"], Value::Null);
+    assert_eq!(row["public_metadata"]["theme"], "dark");
+    app.database.remove().await;
+    refusals
+}
+
+#[tokio::test]
+async fn what_clerk_fails_at_is_502_and_says_what_may_have_become_of_it() {
+    assert_snapshot!(clerk_in_trouble().await.told(), @r#"
+    Clerk refuses our key: names
+      502 {"code":"clerk_refused_our_key","error":"Failed to sync with Clerk authentication system","requestId":"request-1"}
+    Clerk refuses our key: an invitation
+      502 {"code":"clerk_refused_our_key","error":"Failed to sync with Clerk authentication system","requestId":"request-1"}
+    Clerk has had too many calls: names
+      502 retry-after: 7 {"code":"clerk_rate_limited","error":"Failed to sync with Clerk authentication system","requestId":"request-1"}
+    Clerk has had too many calls: an invitation
+      502 retry-after: 7 {"code":"clerk_rate_limited","error":"Failed to sync with Clerk authentication system","requestId":"request-1"}
+    Clerk answers 500: names
+      502 {"code":"clerk_unavailable","error":"Failed to sync with Clerk authentication system","outcome":"unknown","requestId":"request-1"}
+    Clerk answers 500: an invitation
+      502 {"code":"clerk_unavailable","error":"Failed to sync with Clerk authentication system","outcome":"unknown","requestId":"request-1"}
+    the line is cut: names
+      502 {"code":"clerk_unavailable","error":"Failed to sync with Clerk authentication system","outcome":"unknown","requestId":"request-1"}
+    the line is cut: an invitation
+      502 {"code":"clerk_unavailable","error":"Failed to sync with Clerk authentication system","outcome":"unknown","requestId":"request-1"}
+    Clerk takes the metadata and not the names
+      502 {"code":"clerk_refused_our_key","error":"Failed to sync with Clerk authentication system","outcome":"partial","requestId":"request-1"}
+    Clerk takes the metadata and refuses the names
+      422 {"code":"invalid_update_data","detail":"There was an internal error on our servers.","error":"Invalid update data","outcome":"partial","requestId":"request-1"}
+    "#);
 }
 
 #[tokio::test]
@@ -640,6 +947,20 @@ async fn not_json_or_too_long() -> Refusals {
         let answer = app.call_sync_user(&is_text).await;
         refusals.add(format!("POST {path} with a text"), answer);
     }
+    for (method, path) in [
+        ("PATCH", "/api/users/user_1"),
+        ("POST", "/api/users/user_1/email-change"),
+        ("POST", "/api/update-clerk-user"),
+    ] {
+        let call = Call::new(method, path).token(&token);
+        let is_long = call.clone().header("content-type", "application/json");
+        let is_long = is_long.body(&padded(BODY_LIMIT + 1));
+        let answer = ask(&app, &is_long, method, path).await;
+        refusals.add(format!("{method} {path} with 256 KiB and a byte"), answer);
+        let is_text = call.header("content-type", "text/plain").body("{}");
+        let answer = ask(&app, &is_text, method, path).await;
+        refusals.add(format!("{method} {path} with a text"), answer);
+    }
     let call = Call::new("POST", WEBHOOK).body(&padded(1024 * 1024 + 1));
     let answer = app.call_webhook(&call).await;
     refusals.add("POST to the webhook with 1 MiB and a byte", answer);
@@ -683,6 +1004,18 @@ async fn what_is_too_long_is_413_and_what_is_not_json_is_415() {
     POST /api/sync/user with 256 KiB and a byte
       413 {"code":"body_too_large","error":"The body is longer than 262144 bytes.","requestId":"request-1"}
     POST /api/sync/user with a text
+      415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
+    PATCH /api/users/user_1 with 256 KiB and a byte
+      413 {"code":"body_too_large","error":"The body is longer than 262144 bytes.","requestId":"request-1"}
+    PATCH /api/users/user_1 with a text
+      415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
+    POST /api/users/user_1/email-change with 256 KiB and a byte
+      413 {"code":"body_too_large","error":"The body is longer than 262144 bytes.","requestId":"request-1"}
+    POST /api/users/user_1/email-change with a text
+      415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
+    POST /api/update-clerk-user with 256 KiB and a byte
+      413 {"code":"body_too_large","error":"The body is longer than 262144 bytes.","requestId":"request-1"}
+    POST /api/update-clerk-user with a text
       415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
     POST to the webhook with 1 MiB and a byte
       413 {"code":"body_too_large","error":"The body is longer than 1048576 bytes.","requestId":"request-1"}
@@ -996,6 +1329,206 @@ async fn a_wish_that_cannot_be_understood_is_422_and_the_fields_are_named() {
     "#);
 }
 
+/// 422 of update-user and update-clerk-user: the ids, the bodies, the values.
+async fn unreadable_edits() -> Refusals {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    let token = app.clerk.session_token(&admin);
+    let send = async |method: &str, path: &str, body: &str| {
+        let call = Call::new(method, path)
+            .token(&token)
+            .header("content-type", "application/json")
+            .body(body);
+        ask(&app, &call, method, path).await
+    };
+    let mut refusals = Refusals::default();
+    let profile = format!("/api/users/{ada}");
+    for body in [
+        "{}",
+        "[]",
+        r#"{"firstName":7}"#,
+        r#"{"firstName":"Ada","role":"ADMIN","clerkId":"user_1"}"#,
+        r#"{"firstName":"Ada","firstName":"Eve"}"#,
+        r#"{"name":"Ada King","firstName":"Ada"}"#,
+        r#"{"firstName":"Ada\nKing"}"#,
+        r#"{"name":"Ada\u0000King"}"#,
+        r#"{"builderGroupId":"a\tb"}"#,
+        r#"{"email":"ada"}"#,
+        r#"{"email":""}"#,
+        r#"{"email":null}"#,
+        r#"{"email":["new@example.com"]}"#,
+        r#"{"password":7}"#,
+        r#"{"password":null}"#,
+    ] {
+        let answer = send("PATCH", &profile, body).await;
+        refusals.add(format!("a profile: {body}"), answer);
+    }
+    for (field, len) in [
+        ("firstName", 256),
+        ("lastName", 256),
+        ("builderGroupId", 256),
+    ] {
+        let body = json!({ field: "x".repeat(len) }).to_string();
+        let answer = send("PATCH", &profile, &body).await;
+        refusals.add(format!("a profile: a {field} of {len} letters"), answer);
+    }
+    for id in ["me", "org_1"] {
+        let answer = send("PATCH", &format!("/api/users/{id}"), r#"{"name":"Ada"}"#).await;
+        refusals.add(format!("the profile of {id}"), answer);
+    }
+    for password in ["short", "password123"] {
+        let body = json!({ "password": password }).to_string();
+        let answer = send("PATCH", &profile, &body).await;
+        refusals.add(format!("the password {password}"), answer);
+    }
+    let change = format!("{profile}/email-change");
+    for body in [
+        "{}",
+        r#"{"email":null}"#,
+        r#"{"email":"ada@localhost"}"#,
+        r#"{"email":"Ada <new@example.com>"}"#,
+        r#"{"email":"new@example.com","role":"ADMIN"}"#,
+    ] {
+        let answer = send("POST", &change, body).await;
+        refusals.add(format!("a change of address: {body}"), answer);
+    }
+    let answer = send("POST", "/api/users/me/email-change", "{}").await;
+    refusals.add("a change of the address of me", answer);
+    let answer = send("GET", &format!("{change}?all=true"), "").await;
+    refusals.add("a change of address, looked at with a query", answer);
+    let answer = send("DELETE", &change, r#"{"email":"new@example.com"}"#).await;
+    refusals.add("a change of address, taken back with a body", answer);
+    for updates in [
+        "{}",
+        "7",
+        r#"{"email":"new@example.com","password":"correct horse 7"}"#,
+        r#"{"firstName":7}"#,
+        r#"{"lastName":"a\u0000b"}"#,
+        r#"{"publicMetadata":[]}"#,
+        r#"{"publicMetadata":{"role":"ADMIN"}}"#,
+        r#"{"firstName":"Ada","publicMetadata":{"role":null}}"#,
+        r#"{"publicMetadata":{"a":["\u0000"]}}"#,
+    ] {
+        let body = format!(r#"{{"clerkId":"{ada}","updates":{updates}}}"#);
+        let answer = send("POST", "/api/update-clerk-user", &body).await;
+        refusals.add(format!("update-clerk-user: {updates}"), answer);
+    }
+    let much = json!({ "a": "x".repeat(8 * 1024) });
+    let much = json!({ "clerkId": ada, "updates": { "publicMetadata": much } });
+    let answer = send("POST", "/api/update-clerk-user", &much.to_string()).await;
+    refusals.add("update-clerk-user: more than 8 KB of metadata", answer);
+    for body in [
+        "{}",
+        r#"{"clerkId":"user_1"}"#,
+        r#"{"updates":{"firstName":"Ada"}}"#,
+        r#"{"clerkId":"ada","updates":{"firstName":"Ada"}}"#,
+    ] {
+        let answer = send("POST", "/api/update-clerk-user", body).await;
+        refusals.add(format!("update-clerk-user: {body}"), answer);
+    }
+    assert_eq!(app.row(&ada).await["first_name"], "ada");
+    let n_edits = app.count("profile_edits where outcome <> 'refused'").await;
+    assert_eq!(n_edits, 0, "Clerk was asked about the passwords only");
+    assert_eq!(app.count("email_changes").await, 0);
+    app.database.remove().await;
+    refusals
+}
+
+#[tokio::test]
+async fn an_edit_that_cannot_be_understood_is_422_and_the_fields_are_named() {
+    assert_snapshot!(unreadable_edits().await.told(), @r#"
+    a profile: {}
+      422 {"code":"nothing_to_change","error":"Give at least one of firstName, lastName, name, email, builderGroupId and password.","requestId":"request-1"}
+    a profile: []
+      422 {"code":"invalid_body","error":"The body is not a JSON object.","requestId":"request-1"}
+    a profile: {"firstName":7}
+      422 {"code":"invalid_body","error":"This field is not what it should be: firstName.","fields":["firstName"],"requestId":"request-1"}
+    a profile: {"firstName":"Ada","role":"ADMIN","clerkId":"user_1"}
+      422 {"code":"invalid_body","error":"These fields are not known here: role, clerkId.","fields":["role","clerkId"],"requestId":"request-1"}
+    a profile: {"firstName":"Ada","firstName":"Eve"}
+      422 {"code":"invalid_body","error":"A field is given twice: firstName.","fields":["firstName"],"requestId":"request-1"}
+    a profile: {"name":"Ada King","firstName":"Ada"}
+      422 {"code":"invalid_name","error":"Give either name, or firstName and lastName.","fields":["name"],"requestId":"request-1"}
+    a profile: {"firstName":"Ada\nKing"}
+      422 {"code":"invalid_name","error":"firstName holds a line break or another control character.","fields":["firstName"],"requestId":"request-1"}
+    a profile: {"name":"Ada\u0000King"}
+      422 {"code":"invalid_name","error":"name holds a line break or another control character.","fields":["name"],"requestId":"request-1"}
+    a profile: {"builderGroupId":"a\tb"}
+      422 {"code":"invalid_group","error":"builderGroupId holds a line break or another control character.","fields":["builderGroupId"],"requestId":"request-1"}
+    a profile: {"email":"ada"}
+      422 {"code":"invalid_email","error":"email is not an e-mail address such as ada@example.com.","fields":["email"],"requestId":"request-1"}
+    a profile: {"email":""}
+      422 {"code":"invalid_email","error":"email is not an e-mail address such as ada@example.com.","fields":["email"],"requestId":"request-1"}
+    a profile: {"email":null}
+      422 {"code":"invalid_email","error":"email is not an e-mail address such as ada@example.com.","fields":["email"],"requestId":"request-1"}
+    a profile: {"email":["new@example.com"]}
+      422 {"code":"invalid_body","error":"This field is not what it should be: email.","fields":["email"],"requestId":"request-1"}
+    a profile: {"password":7}
+      422 {"code":"invalid_body","error":"This field is not what it should be: password.","fields":["password"],"requestId":"request-1"}
+    a profile: {"password":null}
+      422 {"code":"nothing_to_change","error":"Give at least one of firstName, lastName, name, email, builderGroupId and password.","requestId":"request-1"}
+    a profile: a firstName of 256 letters
+      422 {"code":"invalid_name","error":"firstName takes at most 255 characters.","fields":["firstName"],"requestId":"request-1"}
+    a profile: a lastName of 256 letters
+      422 {"code":"invalid_name","error":"lastName takes at most 255 characters.","fields":["lastName"],"requestId":"request-1"}
+    a profile: a builderGroupId of 256 letters
+      422 {"code":"invalid_group","error":"builderGroupId takes at most 255 characters.","fields":["builderGroupId"],"requestId":"request-1"}
+    the profile of me
+      422 {"code":"invalid_user_id","error":"A user is named by the UUID of the row or by the Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
+    the profile of org_1
+      422 {"code":"invalid_user_id","error":"A user is named by the UUID of the row or by the Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
+    the password short
+      422 {"code":"password_too_short","error":"Passwords must be 8 characters or more.","fields":["password"],"requestId":"request-1"}
+    the password password123
+      422 {"code":"password_pwned","error":"This password has been found in a data breach. Please use another.","fields":["password"],"requestId":"request-1"}
+    a change of address: {}
+      422 {"code":"invalid_body","error":"A field is missing: email.","fields":["email"],"requestId":"request-1"}
+    a change of address: {"email":null}
+      422 {"code":"invalid_body","error":"This field is not what it should be: email.","fields":["email"],"requestId":"request-1"}
+    a change of address: {"email":"ada@localhost"}
+      422 {"code":"invalid_email","error":"email is not an e-mail address such as ada@example.com.","fields":["email"],"requestId":"request-1"}
+    a change of address: {"email":"Ada <new@example.com>"}
+      422 {"code":"invalid_email","error":"email is not an e-mail address such as ada@example.com.","fields":["email"],"requestId":"request-1"}
+    a change of address: {"email":"new@example.com","role":"ADMIN"}
+      422 {"code":"invalid_body","error":"These fields are not known here: role.","fields":["role"],"requestId":"request-1"}
+    a change of the address of me
+      422 {"code":"invalid_user_id","error":"A user is named by the UUID of the row or by the Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
+    a change of address, looked at with a query
+      422 {"code":"invalid_query","error":"These fields are not known here: all.","fields":["all"],"requestId":"request-1"}
+    a change of address, taken back with a body
+      422 {"code":"invalid_body","error":"These fields are not known here: email.","fields":["email"],"requestId":"request-1"}
+    update-clerk-user: {}
+      422 {"code":"invalid_update_data","detail":"updates takes firstName, lastName and publicMetadata, at least one of them.","error":"Invalid update data","fields":["updates"],"requestId":"request-1"}
+    update-clerk-user: 7
+      422 {"code":"invalid_update_data","detail":"This field is not what it should be: updates.","error":"Invalid update data","fields":["updates"],"requestId":"request-1"}
+    update-clerk-user: {"email":"new@example.com","password":"correct horse 7"}
+      422 {"code":"invalid_update_data","detail":"These fields are not known here: updates.email, updates.password.","error":"Invalid update data","fields":["updates.email","updates.password"],"requestId":"request-1"}
+    update-clerk-user: {"firstName":7}
+      422 {"code":"invalid_update_data","detail":"This field is not what it should be: updates.firstName.","error":"Invalid update data","fields":["updates.firstName"],"requestId":"request-1"}
+    update-clerk-user: {"lastName":"a\u0000b"}
+      422 {"code":"invalid_update_data","detail":"updates.lastName holds a line break or another control character.","error":"Invalid update data","fields":["updates.lastName"],"requestId":"request-1"}
+    update-clerk-user: {"publicMetadata":[]}
+      422 {"code":"invalid_update_data","detail":"This field is not what it should be: updates.publicMetadata.","error":"Invalid update data","fields":["updates.publicMetadata"],"requestId":"request-1"}
+    update-clerk-user: {"publicMetadata":{"role":"ADMIN"}}
+      422 {"code":"role_not_allowed","error":"The role is not set here: use PATCH /api/admin/users/{userId}.","fields":["updates.publicMetadata"],"requestId":"request-1"}
+    update-clerk-user: {"firstName":"Ada","publicMetadata":{"role":null}}
+      422 {"code":"role_not_allowed","error":"The role is not set here: use PATCH /api/admin/users/{userId}.","fields":["updates.publicMetadata"],"requestId":"request-1"}
+    update-clerk-user: {"publicMetadata":{"a":["\u0000"]}}
+      422 {"code":"invalid_update_data","detail":"updates.publicMetadata holds a NUL character, which the database cannot keep.","error":"Invalid update data","fields":["updates.publicMetadata"],"requestId":"request-1"}
+    update-clerk-user: more than 8 KB of metadata
+      422 {"code":"invalid_update_data","detail":"updates.publicMetadata takes at most 8 KB of JSON.","error":"Invalid update data","fields":["updates.publicMetadata"],"requestId":"request-1"}
+    update-clerk-user: {}
+      422 {"code":"invalid_update_data","detail":"A field is missing: clerkId.","error":"Invalid update data","fields":["clerkId"],"requestId":"request-1"}
+    update-clerk-user: {"clerkId":"user_1"}
+      422 {"code":"invalid_update_data","detail":"A field is missing: updates.","error":"Invalid update data","fields":["updates"],"requestId":"request-1"}
+    update-clerk-user: {"updates":{"firstName":"Ada"}}
+      422 {"code":"invalid_update_data","detail":"A field is missing: clerkId.","error":"Invalid update data","fields":["clerkId"],"requestId":"request-1"}
+    update-clerk-user: {"clerkId":"ada","updates":{"firstName":"Ada"}}
+      422 {"code":"invalid_update_data","detail":"clerkId is not a Clerk user id (user_…).","error":"Invalid update data","fields":["clerkId"],"requestId":"request-1"}
+    "#);
+}
+
 /// 422 of admin-users: the query.
 async fn unreadable_queries() -> Refusals {
     let app = TestApp::new().await;
@@ -1236,21 +1769,21 @@ async fn ask_well(app: &TestApp, admin: &str, method: &str, path: &str) -> Answe
 #[tokio::test]
 async fn a_missing_setting_is_500_and_named_by_what_does_not_work() {
     assert_snapshot!(not_configured().await.told(), @r#"
-    DATABASE_URL="", at 15 of 15 routes
+    DATABASE_URL="", at 20 of 20 routes
       500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
-    DATABASE_URL="mysql://app@localhost/app", at 15 of 15 routes
+    DATABASE_URL="mysql://app@localhost/app", at 20 of 20 routes
       500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
-    DATABASE_URL="ssm:/app/database", at 15 of 15 routes
+    DATABASE_URL="ssm:/app/database", at 20 of 20 routes
       500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
-    CLERK_SECRET_KEY="", at 9 of 15 routes
+    CLERK_SECRET_KEY="", at 14 of 20 routes
       500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
-    CLERK_SECRET_KEY="", CLERK_JWT_KEY="", at 14 of 15 routes
+    CLERK_SECRET_KEY="", CLERK_JWT_KEY="", at 19 of 20 routes
       500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
-    CLERK_JWT_KEY="no key", at 14 of 15 routes
+    CLERK_JWT_KEY="no key", at 19 of 20 routes
       500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
-    CLERK_WEBHOOK_SECRET="", at 1 of 15 routes
+    CLERK_WEBHOOK_SECRET="", at 1 of 20 routes
       500 {"code":"not_configured","error":"Webhook verification not configured","requestId":"request-1"}
-    CLERK_WEBHOOK_SECRET="secretsmanager:clerk", at 1 of 15 routes
+    CLERK_WEBHOOK_SECRET="secretsmanager:clerk", at 1 of 20 routes
       500 {"code":"not_configured","error":"Webhook verification not configured","requestId":"request-1"}
     "#);
 }
@@ -1288,9 +1821,12 @@ async fn every_refusal_is_a_sentence_and_tells_nothing_of_our_inside() {
         not_found().await,
         wrong_method().await,
         in_conflict().await,
+        profiles_in_conflict().await,
+        clerk_in_trouble().await,
         not_json_or_too_long().await,
         unreadable_bodies().await,
         unreadable_wishes().await,
+        unreadable_edits().await,
         unreadable_queries().await,
         not_configured().await,
         unreachable().await,
@@ -1317,15 +1853,21 @@ fn problem(answer: &Answer) -> Option<&'static str> {
         !items.is_empty() && items.iter().all(Value::is_string)
     };
     // DESIGN words these itself, without a full stop.
-    let is_worded = code == "not_configured" && error.ends_with(" not configured");
+    let is_worded = match code {
+        "not_configured" => error.ends_with(" not configured"),
+        "invalid_update_data" => error == "Invalid update data",
+        _ => error == "Failed to sync with Clerk authentication system",
+    };
+    let begins_well = |text: &str| {
+        text.starts_with(char::is_uppercase) || FIELDS.iter().any(|field| text.starts_with(field))
+    };
     let all = answer.body.to_string().to_lowercase();
+    // An address that is nobody's, and a line that is none of our code.
+    let all = all.replace("such as ada@example.com", "");
+    let all = all.replace("a line break", "");
     let has = |words: &[&str]| words.iter().any(|word| all.contains(word));
     let checks = [
-        (
-            keys == ["code", "error", "requestId"]
-                || keys == ["code", "error", "fields", "requestId"],
-            "other keys",
-        ),
+        (are_known(&keys, code), "other keys"),
         (
             body.get("fields").is_none_or(are_texts),
             "fields that are no texts",
@@ -1335,13 +1877,15 @@ fn problem(answer: &Answer) -> Option<&'static str> {
             "no code in snake_case",
         ),
         (text("requestId") == "request-1", "another request id"),
-        (
-            error.starts_with(char::is_uppercase)
-                || error.starts_with("userId")
-                || error.starts_with("limit"),
-            "no sentence",
-        ),
+        (begins_well(error), "no sentence"),
         (error.ends_with('.') || is_worded, "no full stop"),
+        (
+            body.get("detail").is_none_or(|_| {
+                let detail = text("detail");
+                begins_well(detail) && detail.ends_with('.')
+            }),
+            "no sentence in detail",
+        ),
         (!error.contains('\n'), "more than a line"),
         (!has(SQL), "SQL"),
         (!has(SECRETS), "a secret"),
@@ -1358,6 +1902,34 @@ fn problem(answer: &Answer) -> Option<&'static str> {
         .map(|(_, problem)| problem)
 }
 
+/// Whether a refusal of this code has the keys that it should have.
+fn are_known(keys: &[&str], code: &str) -> bool {
+    let is_clerks = code.starts_with("clerk_") || code == "not_found_in_clerk";
+    let (must, may): (&[&str], &[&str]) = match code {
+        "requires_invitation" => (&["requiresInvitation", "success"], &[]),
+        "invalid_update_data" => (&["detail"], &["fields", "outcome"]),
+        _ if is_clerks => (&[], &["outcome"]),
+        _ => (&[], &["fields"]),
+    };
+    let must = [&["code", "error", "requestId"], must].concat();
+    must.iter().all(|key| keys.contains(key))
+        && keys
+            .iter()
+            .all(|key| must.contains(key) || may.contains(key))
+}
+
+/// A sentence may begin with the field that it is about.
+const FIELDS: &[&str] = &[
+    "userId",
+    "limit",
+    "name",
+    "firstName",
+    "lastName",
+    "email",
+    "builderGroupId",
+    "clerkId",
+    "updates",
+];
 const SQL: &[&str] = &[
     "select ",
     "insert ",
@@ -1418,6 +1990,10 @@ fn a_refusal_of_another_form_is_noticed() {
     check("code", json!("no"), None);
     check("fields", json!(["a"]), None);
     check("cause", json!("x"), Some("other keys"));
+    check("detail", json!("Too long."), Some("other keys"));
+    check("outcome", json!("unknown"), Some("other keys"));
+    check("requiresInvitation", json!(true), Some("other keys"));
+    check("code", json!("requires_invitation"), Some("other keys"));
     check("fields", json!([]), Some("fields that are no texts"));
     check("code", json!("No"), Some("no code in snake_case"));
     check("requestId", json!(""), Some("another request id"));

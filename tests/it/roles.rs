@@ -392,6 +392,7 @@ async fn a_renewed_debt_makes_earlier_decisions_void() {
         svix_id: None,
         clerk_id: &clerk_id,
         verified_email: None,
+        created_at: None,
     };
     let current = db.current_users(&[key]).await.unwrap().pop().unwrap();
     app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }))

@@ -125,6 +125,9 @@ def requests(stack, make, role):
     svix_id = f"msg_{role}"
     signed = dev.svix_headers(message["body"].encode(), stack.webhook_secret, svix_id)
     first = "applied" if role == "INSTRUCTOR" else "stale"
+    # Of him there is no row yet: Clerk's answer makes one.
+    alan = {"id": dev.ALAN, "firstName": role.capitalize(), "lastName": "Turing"}
+    in_clerk = {"clerkId": dev.ALAN, "updates": {"firstName": role.capitalize()}}
     return {
         "clerk-webhook": (make("POST", "/api/webhooks/clerk", message["body"], signed), {"outcome": first}),
         "admin-users": (make("GET", f"/api/admin/users/{dev.BARBARA}", "", bearer), None),
@@ -135,6 +138,16 @@ def requests(stack, make, role):
         "sync-user": (
             make("POST", "/api/sync/user", "", bearer),
             {"success": True, "source": "clerk", "verified": True, "isComplete": True},
+        ),
+        # Her row comes with the webhook above.
+        "update-user": (
+            make("PATCH", f"/api/users/{dev.BARBARA}", json.dumps({"firstName": role.capitalize()}), bearer),
+            {"success": True, "databaseSync": "synced"},
+        ),
+        # At the address that its callers know, without the path of the route.
+        "update-clerk-user": (
+            make("POST", dev.NATIVE, json.dumps(in_clerk), bearer),
+            {"success": True, "user": alan, "databaseSync": "synced"},
         ),
     }
 
@@ -226,6 +239,15 @@ def check(stack, work):
     answer = through_proxy(stack, "sync-user", programs["sync-user"], unasked)
     dev.expect("the status of a sync without a token", answer.get("statusCode"), 401)
     report(started, "and a sync without a token is answered 401")
+
+    started = time.monotonic()
+    address = json.dumps({"email": "barbara@mit.example.org"})
+    bearer = {"authorization": f"Bearer {stack.token()}"}
+    another = make("PATCH", f"/api/users/{dev.BARBARA}", address, bearer)
+    answer = through_proxy(stack, "update-user", programs["update-user"], another)
+    found = answer.get("statusCode"), json.loads(answer["body"]).get("requiresInvitation")
+    dev.expect("the status of another address, and what it requires", found, (409, True))
+    report(started, "and another address is answered 409, with requiresInvitation")
 
 
 def through_proxy(stack, function, program, event):

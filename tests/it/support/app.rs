@@ -30,6 +30,8 @@ pub(crate) struct TestApp {
     pub(crate) update_role: Gate,
     pub(crate) admin_users: Gate,
     pub(crate) sync_user: Gate,
+    pub(crate) update_user: Gate,
+    pub(crate) update_clerk_user: Gate,
     pub(crate) reconcile: reconcile::App,
 }
 
@@ -67,6 +69,8 @@ impl TestApp {
             update_role: Gate::from_settings(&settings),
             admin_users: Gate::from_settings(&settings),
             sync_user: Gate::from_settings(&settings),
+            update_user: Gate::from_settings(&settings),
+            update_clerk_user: Gate::from_settings(&settings),
             reconcile: reconcile::App::new(&settings),
             clerk,
         }
@@ -142,6 +146,49 @@ impl TestApp {
         Answer::read(&http::answer(call.event(), &handler).await)
     }
 
+    pub(crate) async fn call_update_user(&self, call: &Call) -> Answer {
+        let handler = |request| update_user::handle(&self.update_user, request);
+        Answer::read(&http::answer(call.event(), &handler).await)
+    }
+
+    pub(crate) async fn call_update_clerk_user(&self, call: &Call) -> Answer {
+        let handler = |request| update_clerk_user::handle(&self.update_clerk_user, request);
+        Answer::read(&http::answer(call.event(), &handler).await)
+    }
+
+    /// Somebody edits a profile.
+    pub(crate) async fn edit(&self, caller: &str, user: &str, body: Value) -> Answer {
+        let call = Call::new("PATCH", &format!("/api/users/{user}"))
+            .token(&self.clerk.session_token(caller))
+            .json(&body);
+        self.call_update_user(&call).await
+    }
+
+    /// Somebody edits a user in Clerk.
+    pub(crate) async fn edit_in_clerk(&self, caller: &str, user: &str, updates: Value) -> Answer {
+        let call = Call::new("POST", "/api/update-clerk-user")
+            .token(&self.clerk.session_token(caller))
+            .json(&json!({ "clerkId": user, "updates": updates }));
+        self.call_update_clerk_user(&call).await
+    }
+
+    /// An admin asks for, looks at (GET) or takes back (DELETE) another address.
+    pub(crate) async fn email_change(
+        &self,
+        method: &str,
+        admin: &str,
+        user: &str,
+        email: Option<&str>,
+    ) -> Answer {
+        let call = Call::new(method, &format!("/api/users/{user}/email-change"))
+            .token(&self.clerk.session_token(admin));
+        let call = match email {
+            Some(email) => call.json(&json!({ "email": email })),
+            None => call,
+        };
+        self.call_update_user(&call).await
+    }
+
     /// Somebody asks for something to be pulled from Clerk.
     pub(crate) async fn sync(&self, user: &str, path: &str) -> Answer {
         let token = self.clerk.session_token(user);
@@ -177,7 +224,9 @@ impl TestApp {
     pub(crate) async fn forget_waits(&self) {
         self.execute(
             "update outbox set next_attempt_at = now(), leased_until = null
-            where completed_at is null and dead_at is null",
+            where completed_at is null and dead_at is null;
+            update profile_edits set settle_at = now() where closed_at is null;
+            update email_changes set settle_at = now() where settle_at is not null",
         )
         .await;
         for (table, column) in FLAGS {
@@ -264,7 +313,9 @@ impl TestApp {
             self.reconcile().await;
             let n_owed = self
                 .count("outbox where completed_at is null and dead_at is null")
-                .await;
+                .await
+                + self.count("profile_edits where closed_at is null").await
+                + self.count("email_changes where state = 'moved'").await;
             let mut n_flagged = 0;
             for (table, column) in FLAGS {
                 n_flagged += self
