@@ -34,6 +34,9 @@ BARBARA = "user_2demoBarbara000000000000005"
 DONALD = "user_2demoDonald0000000000000006"
 ACME = "org_2demoAcme000000000000000001"
 
+# update-clerk-user answers at its own address, too, as whoever deploys to Netlify calls it.
+NATIVE = "/.netlify/functions/update-clerk-user"
+
 EVENT_TYPES = [
     f"{kind}.{what}"
     for kind in ("user", "organization", "organizationMembership")
@@ -226,6 +229,8 @@ class Stack:
         must(http("PATCH", f"{self.gateway}/api/admin/users", {}, timeout=patience), 401)
         must(http("POST", f"{self.gateway}/api/webhooks/clerk", {}, timeout=patience), 400)
         must(http("GET", f"{self.gateway}/api/sync/status", timeout=patience), 401)
+        must(http("PATCH", f"{self.gateway}/api/users/{ADMIN}", {}, timeout=patience), 401)
+        must(http("POST", f"{self.gateway}{NATIVE}", {}, timeout=patience), 401)
         self.reconcile(timeout=patience)
 
     def stop(self):
@@ -249,6 +254,14 @@ class Stack:
     def role_in_clerk(self, user):
         return self.in_clerk("GET", f"users/{user}")["public_metadata"].get("role")
 
+    def user_in_clerk(self, user):
+        return self.in_clerk("GET", f"users/{user}")
+
+    def organizations_in_clerk(self, user):
+        """The role of the user in each."""
+        memberships = self.in_clerk("GET", f"users/{user}/organization_memberships")["data"]
+        return {it["organization"]["id"]: it["role"] for it in memberships}
+
     def set_role_in_clerk(self, user, role):
         """As somebody does in Clerk's dashboard; returns the webhook's message."""
         return self.message_of(lambda: self.control("POST", f"users/{user}/role", {"role": role}))
@@ -271,6 +284,12 @@ class Stack:
     def in_clerk(self, method, path, body=None):
         """A call of Clerk's Backend API, as an application's own server makes it."""
         return must(http(method, f"{self.clerk}/v1/{path}", body, token=self.secret_key))
+
+    def words_for_password(self, user, password):
+        """What Clerk itself says to whoever chooses this password."""
+        url = f"{self.clerk}/v1/users/{user}"
+        refusal = must(http("PATCH", url, {"password": password}, token=self.secret_key), 422)
+        return " ".join(error["long_message"] for error in refusal["errors"])
 
     def make_organization(self, name, creator, members):
         organization = self.in_clerk("POST", "organizations", {"name": name, "created_by": creator})["id"]
@@ -303,10 +322,24 @@ class Stack:
         return {row["user"]: row for row in rows if row["organization"] == organization}
 
     def organizations_in_database(self, user):
-        return {row["organization"] for row in self.postgres.rows(tables.MEMBERSHIPS) if row["user"] == user}
+        return set(self.memberships_in_database(user))
 
-    def run_curl(self, line, user):
-        """Runs a command line as it is printed; the body of the answer, which must be 200."""
+    def memberships_in_database(self, user):
+        """The role of the user in each organization."""
+        rows = self.postgres.rows(tables.MEMBERSHIPS)
+        return {row["organization"]: row["role"] for row in rows if row["user"] == user}
+
+    def edit(self, user, body):
+        """As an admin edits a profile."""
+        return http("PATCH", f"{self.gateway}/api/users/{user}", body, token=self.token())
+
+    def email_change(self, method, user, body=None):
+        """As an admin asks for another address, or how far it has come."""
+        url = f"{self.gateway}/api/users/{user}/email-change"
+        return http(method, url, body, token=self.token())
+
+    def run_curl(self, line, user, wanted_status=200):
+        """Runs a command line as it is printed; the body of the answer, which must have this status."""
         shown_status = f" -sS -m {TIMEOUT_SECONDS} -w '\\n%{{http_code}}'"
         environment = {**os.environ, "TOKEN": self.token(user=user), "no_proxy": "localhost"}
         done = subprocess.run(
@@ -315,7 +348,7 @@ class Stack:
         if done.returncode != 0:
             raise Failed(f"{line}: {done.stderr.strip()}")
         body, status = done.stdout.rsplit("\n", 1)
-        expect(f"the status of {line}, with {body}", status, "200")
+        expect(f"the status of {line}, with {body}", status, str(wanted_status))
         return json.loads(body)
 
     def role_in_database(self, user):
@@ -518,6 +551,153 @@ def end_in_clerk(stack):
     return "Donald leaves Clerk, and Fleeting with him; then Fleeting goes, and Grace's membership in it"
 
 
+def profile_edit(stack):
+    body = {"name": "Grace Brewster Hopper", "builderGroupId": "compilers"}
+    answer = must(stack.edit(GRACE, body))
+    names = ("Grace", "Brewster Hopper")
+    expect("the answer", (answer["success"], answer["databaseSync"]), (True, "synced"))
+    expect("Grace in Clerk", names_of(stack.user_in_clerk(GRACE)), names)
+    row = stack.row(GRACE)["user"]
+    expect("Grace's row", (row["firstName"], row["lastName"], row["builderGroupId"]), (*names, "compilers"))
+    expect("the answer's user", answer["user"], row)
+    wait_for("the echo of our own edit is taken", stack.n_pending, 0)
+    expect("Grace's row", stack.row(GRACE)["user"]["builderGroupId"], "compilers")
+    return "Grace is Grace Brewster Hopper in Clerk and here, and in the group compilers, which is ours alone"
+
+
+def native_edit(stack):
+    updates = {"firstName": "Edsger Wybe", "publicMetadata": {"theme": "dark"}}
+    body = {"clerkId": EDSGER, "updates": updates}
+    answer = must(http("POST", f"{stack.gateway}{NATIVE}", body, token=stack.token()))
+    edsger = {"id": EDSGER, "firstName": "Edsger Wybe", "lastName": "Dijkstra"}
+    expect("the answer", answer, {"success": True, "user": edsger, "databaseSync": "synced"})
+    there = stack.user_in_clerk(EDSGER)
+    expect("Edsger in Clerk", names_of(there), ("Edsger Wybe", "Dijkstra"))
+    expect("his metadata", there["public_metadata"], {"role": "STUDENT", "theme": "dark"})
+    expect("Edsger's row", stack.row(EDSGER)["user"]["firstName"], "Edsger Wybe")
+    body["updates"] = {"publicMetadata": {"role": "ADMIN"}}
+    refusal = must(http("POST", f"{stack.gateway}{NATIVE}", body, token=stack.token()), 422)
+    expect("the code of a role", refusal["code"], "role_not_allowed")
+    expect("Edsger in Clerk", stack.role_in_clerk(EDSGER), "STUDENT")
+    return f"POST {NATIVE}: Edsger Wybe, with a theme, on both sides; a role: 422 role_not_allowed"
+
+
+def refused_address(stack):
+    before = stack.row(GRACE)["user"], stack.user_in_clerk(GRACE)
+    refusal = must(stack.edit(GRACE, {"email": "grace@navy.example.org", "firstName": "Amazing"}), 409)
+    found = {key: refusal[key] for key in ("success", "requiresInvitation", "code")}
+    expect("the refusal", found, {"success": False, "requiresInvitation": True, "code": "requires_invitation"})
+    expect("Grace on both sides", (stack.row(GRACE)["user"], stack.user_in_clerk(GRACE)), before)
+    return "409 requires_invitation, requiresInvitation true; nothing changed on either side, her names neither"
+
+
+def refused_password(stack):
+    before = stack.row(GRACE)["user"], stack.user_in_clerk(GRACE)
+    said = []
+    for password, code in [("short", "password_too_short"), ("password123", "password_pwned")]:
+        refusal = must(stack.edit(GRACE, {"password": password, "builderGroupId": "none"}), 422)
+        expect("the refusal", (refusal["code"], refusal["fields"]), (code, ["password"]))
+        wanted = stack.words_for_password(GRACE, password)
+        expect("the words for it, and Clerk's own", refusal["error"], wanted)
+        said.append(f"422 {code}: {wanted}")
+    expect("Grace on both sides", (stack.row(GRACE)["user"], stack.user_in_clerk(GRACE)), before)
+    return "; ".join(said) + " Nothing changed"
+
+
+def invited_address(stack):
+    address = "barbara@mit.example.org"
+    id = must(stack.edit(BARBARA, {"builderGroupId": "abstraction"}))["user"]["id"]
+    memberships = stack.organizations_in_clerk(BARBARA)
+    expect("where Barbara is", memberships, {stack.globex: "org:member"})
+
+    asked = must(stack.email_change("POST", BARBARA, {"email": address}), 202)["emailChange"]
+    expect("what was asked for", (asked["userId"], asked["email"]), (id, address))
+    expect("its state", state_of_email_change(stack, id), "invited")
+    expect("Barbara's row", stack.row(id)["user"]["email"], "barbara@example.com")
+    sent = stack.in_clerk("GET", "invitations?status=pending")
+    expect("who is invited", [it["email_address"] for it in sent], [address])
+
+    new = stack.control("POST", f"invitations/{sent[0]['id']}/accept")["id"]
+    n_ticks_to_move = until_reconciled(stack, "the change", lambda: state_of_email_change(stack, id), "done")
+    row = stack.row(id)["user"]
+    found = {key: row[key] for key in ("id", "clerkId", "email", "role", "name", "builderGroupId")}
+    wanted = {"id": id, "clerkId": new, "email": address, "role": "INSTRUCTOR"}
+    wanted |= {"name": "Barbara Liskov", "builderGroupId": "abstraction"}
+    expect("Barbara's row", found, wanted)
+    expect("the old account", http("GET", f"{stack.clerk}/v1/users/{BARBARA}", token=stack.secret_key)[0], 404)
+    expect("the new one's names", names_of(stack.user_in_clerk(new)), ("Barbara", "Liskov"))
+    n_ticks_to_push = until_reconciled(stack, "her role in Clerk", lambda: stack.role_in_clerk(new), "INSTRUCTOR")
+    expect("where she is in Clerk", stack.organizations_in_clerk(new), memberships)
+    expect("where she is here", stack.memberships_in_database(new), memberships)
+    moved = f"Barbara is {new}, with row, names, group and membership, after {n_ticks_to_move} ticks of reconcile"
+    indent = "\n" + 16 * " "
+    return f"{moved}{indent}{BARBARA} is gone; Clerk has her role after {n_ticks_to_push} more"
+
+
+def state_of_email_change(stack, user):
+    return must(stack.email_change("GET", user))["emailChange"]["state"]
+
+
+def until_reconciled(stack, what, look, wanted):
+    """Looks, with a tick of reconcile now and then, until it sees what is wanted; how many it took."""
+    n_ticks = 0
+    deadline = time.monotonic() + 40
+    while True:
+        # What the webhooks do by themselves needs no tick.
+        wait_for("what Clerk has to say arrives", stack.n_pending, 0)
+        found = look()
+        if found == wanted:
+            return n_ticks
+        if time.monotonic() > deadline:
+            raise Failed(f"{what}: expected {wanted!r}, still {found!r} after {n_ticks} ticks of reconcile")
+        stack.reconcile()
+        n_ticks += 1
+        time.sleep(0.5)
+
+
+def edit_without_account(stack):
+    address = "margaret@example.com"
+    statement = f"insert into users (email, first_name) values ('{address}', 'Margaret') returning to_jsonb(id)"
+    [id] = stack.postgres.rows(statement)
+    stack.control("DELETE", "requests")
+    body = {"name": "Margaret Hamilton", "email": "margaret@nasa.example.org", "builderGroupId": "apollo"}
+    answer = must(stack.edit(id, body))
+    expect("what the answer says of the database", answer["databaseSync"], "synced")
+    row = stack.row(id)["user"]
+    found = {key: row[key] for key in ("clerkId", "name", "email", "builderGroupId")}
+    expect("Margaret's row", found, {"clerkId": None, **body})
+    expect("what Clerk was asked", stack.control("GET", "requests")["requests"], [])
+    refusal = must(stack.edit(id, {"password": "correct horse 7"}), 422)
+    expect("the code of a password", refusal["code"], "password_requires_clerk")
+    # She signs up, so that nothing is left here that Clerk does not have.
+    person = {"email_address": [body["email"]], "first_name": "Margaret", "last_name": "Hamilton"}
+    account = stack.in_clerk("POST", "users", person)["id"]
+    wait_for("the account that Margaret's row gets", lambda: stack.row(id)["user"]["clerkId"], account)
+    expect("Margaret's group", stack.row(id)["user"]["builderGroupId"], "apollo")
+    return "Margaret's name, address and group change here, and Clerk is not asked; when she signs up, the row is hers"
+
+
+def names_of(there):
+    return there["first_name"], there["last_name"]
+
+
+def profile_curls(stack):
+    """Every command line that is printed for profiles and addresses answers what it should."""
+    lines = profile_curl_lines(stack)
+    before = stack.user_in_clerk(ALAN)["email_addresses"]
+    for name, line in lines.items():
+        answer = stack.run_curl(line, ADMIN, 202 if name == "invite" else 200)
+        expect(line, answer["success"], True)
+        if "databaseSync" in answer:
+            expect(line, answer["databaseSync"], "synced")
+            expect(line, answer["user"]["firstName"], names_of(stack.user_in_clerk(ALAN))[0])
+        if "emailChange" in answer:
+            expect(line, answer["emailChange"]["state"], "revoked" if name == "revoke" else "invited")
+    expect("Alan's addresses", stack.user_in_clerk(ALAN)["email_addresses"], before)
+    expect("who is invited", stack.in_clerk("GET", "invitations?status=pending"), [])
+    return f"{len(lines)} command lines answer 200 or 202; the invitation is taken back"
+
+
 def curls(stack):
     """Every command line that is printed for /api/sync answers 200 with what it should."""
     lines = curl_lines(stack)
@@ -590,7 +770,14 @@ STEPS = [
     ("a membership whose webhook was lost is made good", lost_webhook),
     ("what is pending for a user", sync_status),
     ("a user and an organization end in Clerk", end_in_clerk),
+    ("a profile edited here is edited in Clerk first", profile_edit),
+    ("names and metadata by the function's own address", native_edit),
+    ("another address for who has an account is refused", refused_address),
+    ("a password that Clerk refuses, in Clerk's words", refused_password),
+    ("another address by invitation: the row moves to it", invited_address),
+    ("who has no account is edited here only", edit_without_account),
     ("each curl line for /api/sync", curls),
+    ("each curl line for profiles and addresses", profile_curls),
     ("webhooks of each type were applied", all_event_types),
     ("row by row, the tables have what Clerk has", both_sides_are_equal),
 ]
@@ -638,6 +825,27 @@ def curl_lines(stack):
     }
 
 
+def profile_curl_lines(stack):
+    """A command line for each thing that can be done to profiles and addresses."""
+    base = f"http://localhost:{stack.gateway_port}"
+    user = f"{base}/api/users/{ALAN}"
+    token = '\\\n    -H "Authorization: Bearer $TOKEN"'
+
+    def content(body):
+        return f"\\\n    -H \"Content-Type: application/json\" \\\n    -d '{json.dumps(body)}'"
+
+    edit = content({"firstName": "Alan Mathison", "builderGroupId": "bletchley"})
+    in_clerk = content({"clerkId": ALAN, "updates": {"firstName": "Alan", "publicMetadata": {"theme": "dark"}}})
+    address = content({"email": "alan@bletchley.example.org"})
+    return {
+        "edit": f"curl -X PATCH {user} {token} {edit}",
+        "in_clerk": f"curl -X POST {base}{NATIVE} {token} {in_clerk}",
+        "invite": f"curl -X POST {user}/email-change {token} {address}",
+        "invited": f"curl -X GET {user}/email-change {token}",
+        "revoke": f"curl -X DELETE {user}/email-change {token}",
+    }
+
+
 TITLES = {
     "user": "Test user sync",
     "full": "Test full sync",
@@ -647,6 +855,11 @@ TITLES = {
     "members": "Sync specific organization members",
     "membership": "Sync an organization membership",
     "another": "Sync another user, as an admin",
+    "edit": "Edit a profile, in Clerk first",
+    "in_clerk": "Edit names and public metadata in Clerk; /api/update-clerk-user is the same",
+    "invite": "Invite another address",
+    "invited": "See how far it has come",
+    "revoke": "Take the invitation back",
 }
 
 
@@ -673,6 +886,10 @@ def show_addresses(stack):
             f" -d '{{\"role\":\"INSTRUCTOR\"}}' {stack.gateway}/api/admin/users/{ALAN}",
         ),
         (
+            "accept an invitation of Alan's, as he does by its link (see below, and Clerk's side for the id)",
+            f"-X POST {stack.clerk}/_emulator/invitations/$INVITATION/accept",
+        ),
+        (
             "set a role in Clerk; it reaches the database",
             f"-H 'content-type: application/json' -d '{{\"role\":\"STUDENT\"}}'"
             f" {stack.clerk}/_emulator/users/{ALAN}/role",
@@ -688,12 +905,16 @@ def show_addresses(stack):
         say(f"  # {title}")
         say(f"  curl -sS -m {TIMEOUT_SECONDS} {arguments}")
     say()
-    say("Pull from Clerk now, with the same token:")
-    say()
-    for name, line in curl_lines(stack).items():
-        say(f"  # {TITLES[name]}")
-        say(f"  {line}")
-    say()
+    for what, lines in [
+        ("Pull from Clerk now", curl_lines(stack)),
+        ("Edit profiles and addresses", profile_curl_lines(stack)),
+    ]:
+        say(f"{what}, with the same token:")
+        say()
+        for name, line in lines.items():
+            say(f"  # {TITLES[name]}")
+            say(f"  {line}")
+        say()
     say(f"Logs: {LOGS}. Ctrl-C ends everything.")
 
 

@@ -38,6 +38,8 @@ OWED = """
         + (select count(*) from users where refetch_at is not null or organizations_refetch_at is not null)
         + (select count(*) from organizations where refetch_at is not null or members_refetch_at is not null)
         + (select count(*) from memberships where refetch_at is not null)
+        + (select count(*) from profile_edits where closed_at is null)
+        + (select count(*) from email_changes where closed_at is null)
     )"""
 
 
