@@ -19,7 +19,8 @@ create table email_changes (
     -- Why it failed: a code, for people.
     reason text,
     invitation_id text,
-    -- What the new account shall get from the row, as it was before the move: names, external_id.
+    -- What the new account shall get: what the row had before the move, and then what Clerk showed of
+    -- the old account before that was removed (names, external id, metadata, role, memberships).
     carry jsonb,
     -- A Clerk user id.
     actor text not null,

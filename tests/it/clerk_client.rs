@@ -332,24 +332,19 @@ async fn an_invitation_says_only_what_was_decided() {
     assert_eq!(body, r#"{"email_address":"alan@example.org"}"#);
 
     let full = NewInvitation {
-        notify: Some(false),
-        expires_in_days: Some(7),
         redirect_url: Some("https://example.org/welcome".to_owned()),
         ..invitation()
     };
     let creation = world.client.create_invitation(&full, within(5));
     let made = creation.await.unwrap();
-    let seven_days_ms = 7 * 24 * 60 * 60 * 1000;
-    assert_eq!(
-        made.expires_at,
-        made.created_at.map(|at| at + seven_days_ms)
-    );
+    let month_ms = 30 * 24 * 60 * 60 * 1000;
+    assert_eq!(made.expires_at, made.created_at.map(|at| at + month_ms));
     let body: Value = serde_json::from_str(&world.take_call().2).unwrap();
     assert_eq!(
         body,
         json!({
             "email_address": "grace@example.org", "public_metadata": {"role": "INSTRUCTOR"},
-            "redirect_url": "https://example.org/welcome", "notify": false, "expires_in_days": 7,
+            "redirect_url": "https://example.org/welcome",
         })
     );
 }

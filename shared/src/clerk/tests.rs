@@ -257,14 +257,12 @@ fn an_invitation_leaves_to_clerk_what_is_not_said() {
         email_address: "ada@example.org".to_owned(),
         public_metadata: Map::from_iter([("role".to_owned(), json!("STUDENT"))]),
         redirect_url: Some("https://example.org/welcome".to_owned()),
-        notify: Some(false),
-        expires_in_days: Some(7),
     };
     check(
         full,
         json!({
             "email_address": "ada@example.org", "public_metadata": {"role": "STUDENT"},
-            "redirect_url": "https://example.org/welcome", "notify": false, "expires_in_days": 7,
+            "redirect_url": "https://example.org/welcome",
         }),
     );
 }

@@ -267,12 +267,6 @@ pub struct NewInvitation {
     /// Where the link leads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect_url: Option<String>,
-    /// Whether Clerk sends an e-mail; it does unless this says no.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub notify: Option<bool>,
-    /// How long the link can be used, from 1 to 365 days; 30 unless this says otherwise.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expires_in_days: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]

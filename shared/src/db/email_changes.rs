@@ -52,8 +52,6 @@ pub struct Change {
     pub user_id: Uuid,
     /// The account that the row leaves.
     pub old_clerk_id: ClerkUserId,
-    /// The account that it has moved to.
-    pub new_clerk_id: Option<ClerkUserId>,
     /// The new address; none once the user's personal data is erased.
     pub email: Option<String>,
     /// How far it has come.
@@ -148,6 +146,8 @@ pub struct Due {
     pub change: Change,
     /// The account that the row has now.
     pub clerk_id: ClerkUserId,
+    /// Whether somebody has changed their role since the move.
+    pub has_new_role: bool,
     /// Whether the user is gone.
     pub is_user_deleted: bool,
     /// Whether the user is gone, or may not sign in.
@@ -222,6 +222,7 @@ impl Db {
                 invited_at = $3,
                 expires_at = $4,
                 n_settles = 0,
+                last_error = null,
                 -- Who follows it makes an event; this is for what makes none.
                 settle_at = now() + interval '1 hour'
             where id = $1 and state in ('requested', 'invited')
@@ -239,7 +240,8 @@ impl Db {
     pub async fn end_email_change(&self, id: Uuid, end: End) -> Result<Option<Change>, Error> {
         let statement = "
             update email_changes c
-            set state = $2, reason = $3, closed_at = now(), settle_at = null
+            set
+                state = $2, reason = $3, closed_at = now(), settle_at = null, last_error = null
             where id = $1 and state in ('requested', 'invited')
             returning to_jsonb(c) as change";
         let values: [(&(dyn ToSql + Sync), Type); 3] = [
@@ -248,13 +250,6 @@ impl Db {
             (&end.reason(), Type::TEXT),
         ];
         self.change(statement, &values).await
-    }
-
-    /// Notes that the new account has got what it lacked.
-    pub async fn email_change_carried(&self, id: Uuid) -> Result<(), Error> {
-        let statement = "update email_changes set carry = null where id = $1";
-        self.execute(statement, &[(&id, Type::UUID)]).await?;
-        Ok(())
     }
 
     /// Closes a change whose old account is removed.
@@ -273,7 +268,7 @@ impl Db {
             select to_jsonb(c) as change
             from email_changes c
             join users u on u.id = c.user_id
-            where u.id = $1 or u.clerk_id = $2
+            where u.id = $1 or u.clerk_id = $2 or c.old_clerk_id = $2
             order by c.created_at desc, c.id
             limit 1";
         let (id, clerk_id) = user.split();
@@ -321,13 +316,42 @@ impl Db {
         Ok(())
     }
 
-    /// Keeps what the new account shall get, before the old one is removed.
-    pub async fn keep_carry(&self, id: Uuid, carry: &Carry) -> Result<(), Error> {
-        let statement = "update email_changes set carry = $2 where id = $1 and state = 'moved'";
-        let carry = Json(carry);
-        self.execute(statement, &[(&id, Type::UUID), (&carry, Type::JSONB)])
+    /// Takes a move for half a minute, so that nobody else does what follows it; none if somebody
+    /// does already, or nothing is left to do.
+    pub async fn lease_move(&self, id: Uuid) -> Result<Option<Due>, Error> {
+        let statement = format!(
+            "with leased as (
+                update email_changes
+                set settle_at = now() + interval '30 seconds'
+                where id = $1 and state = 'moved' and settle_at <= now()
+                returning id
+            )
+            {DUE} join leased l on l.id = c.id"
+        );
+        let row = self
+            .run(async |client| {
+                client
+                    .query_typed_opt(&statement, &[(&id, Type::UUID)])
+                    .await
+            })
             .await?;
-        Ok(())
+        row.as_ref().map(due).transpose()
+    }
+
+    /// Keeps what the new account shall get, before the old one is removed; false if somebody else has
+    /// gone further meanwhile.
+    pub async fn keep_carry(&self, id: Uuid, carry: &Carry) -> Result<bool, Error> {
+        let statement = "
+            update email_changes
+            set carry = $2
+            where id = $1
+                and state = 'moved'
+                and ($2 ->> 'is_given' = 'true' or carry ->> 'is_given' = 'false')";
+        let carry = Json(carry);
+        let n_kept = self
+            .execute(statement, &[(&id, Type::UUID), (&carry, Type::JSONB)])
+            .await?;
+        Ok(n_kept > 0)
     }
 
     /// Of the memberships that the new account shall get, those in organizations that it never was
@@ -371,6 +395,9 @@ const DUE: &str = "
     select
         to_jsonb(c) as change,
         u.clerk_id,
+        exists (
+            select from role_changes r where r.user_id = u.id and r.at > c.moved_at
+        ) as has_new_role,
         u.deleted_at is not null as is_user_deleted,
         u.deleted_at is not null or u.banned or u.deprovisioned as is_user_out,
         u.email_verified and lower(u.email) is not distinct from lower(c.email) as has_address,
@@ -442,6 +469,7 @@ fn due(row: &PgRow) -> Result<Due, Error> {
     Ok(Due {
         change: decode(row, "change")?,
         clerk_id: clerk_id.parse().map_err(Error::unreadable)?,
+        has_new_role: row.try_get("has_new_role")?,
         is_user_deleted: row.try_get("is_user_deleted")?,
         is_user_out: row.try_get("is_user_out")?,
         has_address: row.try_get("has_address")?,

@@ -11,12 +11,37 @@ pub struct Error(Cause);
 
 #[derive(Debug)]
 enum Cause {
-    Postgres(tokio_postgres::Error),
+    /// With what the server said, if it was the server.
+    Postgres(tokio_postgres::Error, Option<Said>),
     TimedOut,
     /// What came back is not what the statement promises: a bug, or a missing migration.
     Unreadable(Box<dyn std::error::Error + Send + Sync>),
     /// The same rows were changed by others again and again.
     Contended,
+}
+
+/// What the server said, without the values that it names in its details: they may be people's.
+#[derive(Debug, thiserror::Error)]
+#[error("{message} (SQLSTATE {code})")]
+struct Said {
+    code: String,
+    message: String,
+}
+
+impl Said {
+    fn new(error: &tokio_postgres::error::DbError) -> Self {
+        let code = error.code().code();
+        // Data exceptions repeat the value in the message as well.
+        let message = if code.starts_with("22") {
+            "a value is not what it should be"
+        } else {
+            error.message()
+        };
+        Self {
+            code: code.to_owned(),
+            message: message.to_owned(),
+        }
+    }
 }
 
 impl Error {
@@ -38,7 +63,7 @@ impl Error {
         match &self.0 {
             Cause::TimedOut | Cause::Contended => true,
             Cause::Unreadable(_) => false,
-            Cause::Postgres(error) => match error.code() {
+            Cause::Postgres(error, _) => match error.code() {
                 None => true,
                 Some(code) => is_passing(code),
             },
@@ -47,7 +72,7 @@ impl Error {
 
     /// The values themselves are what the server refuses: the same again will never work.
     pub fn is_about_the_data(&self) -> bool {
-        let Cause::Postgres(error) = &self.0 else {
+        let Cause::Postgres(error, _) = &self.0 else {
             return false;
         };
         error
@@ -69,14 +94,14 @@ impl Error {
     /// The five characters by which Postgres names the error.
     pub fn sql_state(&self) -> Option<&str> {
         match &self.0 {
-            Cause::Postgres(error) => error.code().map(SqlState::code),
+            Cause::Postgres(error, _) => error.code().map(SqlState::code),
             _ => None,
         }
     }
 
     /// The connection died under us, or the server asks to try again.
     pub(super) fn is_worth_another_try(&self) -> bool {
-        let Cause::Postgres(error) = &self.0 else {
+        let Cause::Postgres(error, _) = &self.0 else {
             return false;
         };
         match error.code() {
@@ -115,7 +140,8 @@ fn is_broken_pipe(error: &tokio_postgres::Error) -> bool {
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self(Cause::Postgres(error))
+        let said = error.as_db_error().map(Said::new);
+        Self(Cause::Postgres(error, said))
     }
 }
 
@@ -132,7 +158,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
-            Cause::Postgres(error) => Some(error),
+            Cause::Postgres(_, Some(said)) => Some(said),
+            Cause::Postgres(error, None) => Some(error),
             Cause::Unreadable(error) => Some(error.as_ref()),
             Cause::TimedOut | Cause::Contended => None,
         }

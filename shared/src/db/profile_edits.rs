@@ -220,7 +220,10 @@ impl Db {
                 update profile_edits e
                 set closed_at = now(), outcome = 'not_done', payload = null
                 from users u
-                where e.closed_at is null and u.clerk_id = e.clerk_id and u.deleted_at is not null
+                where e.closed_at is null
+                    and e.settle_at <= now()
+                    and u.clerk_id = e.clerk_id
+                    and u.deleted_at is not null
                 returning e.id
             )
             select to_jsonb(e) as edit

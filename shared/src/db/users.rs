@@ -131,6 +131,8 @@ pub struct Current {
     pub placeholder: Option<Uuid>,
     /// The change of address by which the row, of another account until now, comes to this one (R12).
     pub email_change: Option<Uuid>,
+    /// The change of address by which it came, and of which something is left to do.
+    pub unfinished_move: Option<Uuid>,
     /// The role push that is open for it.
     pub push: Option<outbox::Push>,
 }
@@ -197,6 +199,8 @@ pub struct Carry {
     pub is_banned: bool,
     /// The memberships of the old account; none until they are listed.
     pub memberships: Option<Vec<memberships::Left>>,
+    /// The new account has got all but the memberships: what somebody changes there now is newer.
+    pub is_given: bool,
 }
 
 /// A caller as the database knows them, and the organization that they act in.
@@ -386,60 +390,7 @@ impl Db {
     /// Erases the personal data of users who were deleted more than `retention_days` ago (R3),
     /// and returns how many. At most `limit` at a time.
     pub async fn erase_deleted_users(&self, retention_days: u32, limit: i64) -> Result<u64, Error> {
-        let statement = "
-            with due as (
-                select id, clerk_id
-                from users
-                where deleted_at < now() - make_interval(days => $1)
-                    and erased_at is null
-                order by deleted_at
-                limit $2
-                for update skip locked
-            ),
-            payloads as (
-                update inbox b
-                set payload = null
-                from due
-                where b.outcome in ('parked', 'dead')
-                    and b.payload is not null
-                    and due.clerk_id in (
-                        b.object_id, b.payload #>> '{data,public_user_data,user_id}'
-                    )
-            ),
-            memberships as (
-                update memberships m
-                set public_metadata = '{}'
-                from due
-                where m.user_id = due.id
-            ),
-            addresses as (
-                update email_changes c
-                set email = null, carry = null
-                from due
-                where c.user_id = due.id
-            ),
-            -- An address that led to nothing may be that of a stranger.
-            strangers as (
-                update email_changes c
-                set email = null
-                where c.state in ('revoked', 'expired', 'failed')
-                    and c.email is not null
-                    and c.closed_at < now() - make_interval(days => $1)
-                    and c.user_id not in (select due.id from due)
-            ),
-            edits as (
-                update profile_edits e
-                set payload = null
-                from due
-                where e.user_id = due.id
-            )
-            update users u
-            set
-                email = null, email_verified = false, first_name = null, last_name = null,
-                username = null, image_url = null, external_id = null, public_metadata = '{}',
-                last_sign_in_at = null, erased_at = now()
-            from due
-            where u.id = due.id";
+        let statement = include_str!("users/erase.sql");
         let days = i32::try_from(retention_days).unwrap_or(i32::MAX);
         self.execute(statement, &[(&days, Type::INT4), (&limit, Type::INT8)])
             .await
@@ -476,8 +427,7 @@ async fn write_and_more(
     let loses_admin = writes.iter().any(|write| write.loses_admin);
     let ended: Vec<Uuid> = writes.iter().filter_map(Write::ends).collect();
     let ends = !ended.is_empty();
-    let rows = writes.iter().filter_map(|write| write.row.as_ref());
-    let written: Vec<Uuid> = rows.map(|row| row.id).collect();
+    let written: Vec<Uuid> = rows_of(writes).collect();
     let claimed: Vec<_> = writes.iter().filter_map(Write::new_address).collect();
     let end = include_str!("memberships/end_of_users.sql");
     let read = "
@@ -488,12 +438,16 @@ async fn write_and_more(
     let written: [(&(dyn ToSql + Sync), Type); 1] = [(&written, Type::UUID_ARRAY)];
     let addresses: [(&(dyn ToSql + Sync), Type); 1] = [(&claimed, Type::TEXT_ARRAY)];
     let moves = writes.iter().any(|write| write.moves.is_some());
+    let touched: Vec<Uuid> = rows_of(writes)
+        .chain(writes.iter().filter_map(|it| it.absorbs))
+        .collect();
+    let touched: [(&(dyn ToSql + Sync), Type); 1] = [(&touched, Type::UUID_ARRAY)];
     let (begun, locked, held, kept, rows, n_ended, n_admins, read_back, committed) = tokio::join!(
         biased;
         client.batch_execute("begin"),
         only_if(loses_admin, client.query_typed(LOCK_ADMINS, &[])),
         only_if(!claimed.is_empty(), client.query_typed(LOCK_ADDRESSES, &addresses)),
-        only_if(moves, client.query_typed(LOCK_ROWS, &written)),
+        only_if(moves, client.query_typed(LOCK_ROWS, &touched)),
         write(client, writes),
         only_if(ends, client.execute_typed(end, &ended)),
         only_if(loses_admin, count_admins(client, writes)),
@@ -514,6 +468,11 @@ async fn write_and_more(
         read_back,
         no_admin_left: n_admins == Some(0),
     })
+}
+
+fn rows_of(writes: &[Write]) -> impl Iterator<Item = Uuid> {
+    let rows = writes.iter().filter_map(|write| write.row.as_ref());
+    rows.map(|row| row.id)
 }
 
 async fn only_if<T>(
@@ -566,7 +525,7 @@ pub(super) const LOCK_ADDRESSES: &str = "
 
 /// Waits for whoever writes something that hangs on these rows, in a statement of its own: the next
 /// one sees what they wrote.
-pub(super) const LOCK_ROWS: &str = "
+const LOCK_ROWS: &str = "
     select from users u where u.id = any($1) order by u.id for update";
 
 /// [`Row::is_live_admin`] in SQL, for `users u`.
@@ -580,6 +539,7 @@ fn current(row: &PgRow) -> Result<Current, Error> {
         row: decode(row, "row")?,
         placeholder: row.try_get("placeholder")?,
         email_change: row.try_get("email_change")?,
+        unfinished_move: row.try_get("unfinished_move")?,
         push: decode(row, "push")?,
     })
 }

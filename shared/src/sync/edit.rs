@@ -219,7 +219,7 @@ fn closing(edit: &Open, seen: Option<&clerk::User>) -> Closing {
         edit.id = edit.id,
         user.clerk_id = %edit.clerk_id,
         is_done,
-        "nobody had said what became of an edit; Clerk shows it"
+        "nobody had said what became of an edit, and Clerk was asked"
     );
     Closing {
         id: edit.id,

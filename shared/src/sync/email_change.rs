@@ -76,11 +76,10 @@ pub async fn request_email_change(
                 return Ok(change.into());
             }
             Requested::Invited(change) if !is_over(&change) => return Ok((*change).into()),
-            Requested::Unanswered(change)
-            | Requested::Invited(change)
-            | Requested::Moving(change) => {
+            Requested::Unanswered(change) | Requested::Invited(change) => {
                 settle::settle_by_id(clerk, db, change.id, deadline).await?;
             }
+            Requested::Moving(change) => finish_at_once(clerk, db, change.id, deadline).await?,
             Requested::Other(change) => {
                 take_back(clerk, db, &change, deadline).await?;
             }
@@ -170,7 +169,7 @@ async fn note(
         .await
         && !error.is_permanent()
     {
-        tracing::warn!(
+        tracing::error!(
             error = chain(&error),
             email_change.id = %change.id,
             "an invitation that nobody waits for any more could not be taken back"
@@ -212,8 +211,22 @@ async fn take_back(
         return Err(error.into());
     }
     // It is no longer open: how it ended decides.
-    settle::settle_by_id(clerk, db, change.id, deadline).await?;
-    has_ended(db, change).await
+    let settled = settle::settle_by_id(clerk, db, change.id, deadline).await;
+    let due = db.email_change(change.id).await?.ok_or(NO_EMAIL_CHANGE)?;
+    let is_open = matches!(due.change.state, State::Requested | State::Invited);
+    if !is_open {
+        return led_to_nothing(due.change);
+    }
+    settled?;
+    match error {
+        clerk::Error::NotFound { .. } => {
+            let end = End::Failed("invitation_not_found");
+            db.end_email_change(change.id, end).await?;
+            has_ended(db, change).await
+        }
+        error if error.code() == Some("invitation_already_accepted") => Err(ACCEPTED),
+        _ => Err(UNDER_WAY),
+    }
 }
 
 /// Ends a change for which Clerk shows no invitation, unless that may still be on its way.
@@ -230,12 +243,17 @@ async fn end_as_revoked(db: &Db, change: &Change) -> Result<Change> {
     has_ended(db, change).await
 }
 
-/// The change, if it has led to nothing; else somebody was invited, and came.
 async fn has_ended(db: &Db, change: &Change) -> Result<Change> {
     let due = db.email_change(change.id).await?.ok_or(NO_EMAIL_CHANGE)?;
-    match due.change.state {
-        State::Requested | State::Invited | State::Moved | State::Done => Err(ACCEPTED),
-        State::Revoked | State::Expired | State::Failed => Ok(due.change),
+    led_to_nothing(due.change)
+}
+
+/// The change, if it has led to nothing; else somebody was invited, and came.
+fn led_to_nothing(change: Change) -> Result<Change> {
+    match change.state {
+        State::Requested | State::Invited => Err(UNDER_WAY),
+        State::Moved | State::Done => Err(ACCEPTED),
+        State::Revoked | State::Expired | State::Failed => Ok(change),
     }
 }
 

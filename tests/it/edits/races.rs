@@ -333,3 +333,34 @@ async fn a_row_that_gets_an_account_between_two_edits_is_edited_in_clerk_from_th
     assert_eq!(sides.1["builder_group_id"], "g2");
     app.finish().await;
 }
+
+/// R5: whoever signs up while a row without an account gets their address finds that row, or takes
+/// the address first: there are never two rows of one person.
+#[tokio::test]
+async fn a_row_that_gets_an_address_while_its_owner_signs_up_is_theirs() {
+    let app = TestApp::new().await;
+    let grace = app.admin("grace").await;
+    for n in 0..40 {
+        let row = without_account(&app, &format!("bob{n}")).await;
+        let email = format!("robert{n}@example.com");
+        app.clerk.create_user(json!({ "email": email }));
+        let message = app.clerk.take_messages().pop().unwrap();
+        let (edited, delivered) = tokio::join!(
+            app.edit(&grace, &row, json!({ "email": email })),
+            app.deliver(&message),
+        );
+        assert_eq!(delivered.status, 200, "{}", delivered.body);
+        let n_rows = app
+            .count(&format!(
+                "users where email = '{email}' and deleted_at is null"
+            ))
+            .await;
+        assert_eq!(n_rows, 1, "{}", edited.body);
+        if edited.status == 200 {
+            assert!(!row_by_id(&app, &row).await["clerk_id"].is_null());
+        } else {
+            assert_refused(&edited, 409, "email_taken");
+        }
+    }
+    app.finish().await;
+}

@@ -219,6 +219,36 @@ async fn an_invitation_that_was_followed_in_time_moves_however_late_we_hear_of_i
     }
 }
 
+/// An invitation that Clerk no longer has is nobody's to accept.
+#[tokio::test]
+async fn an_invitation_that_clerk_does_not_know_can_be_taken_back() {
+    let it = Invited::new().await;
+    it.app
+        .execute("update email_changes set invitation_id = 'inv_gone'")
+        .await;
+    let answer = it
+        .app
+        .email_change("DELETE", &it.grace, &it.row, None)
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(states(&it.app).await, [failed("invitation_not_found")]);
+    it.app.finish().await;
+}
+
+/// Clerk refuses the link then; whoever signs up without it was not asked to.
+#[tokio::test]
+async fn who_signs_up_after_the_end_of_the_invitation_is_somebody_new() {
+    let it = Invited::new().await;
+    it.app.clerk.advance(DAY * 31);
+    let new = id(&it.app.clerk.create_user(json!({ "email": NEW })));
+    it.app.deliver_all().await;
+    assert_ne!(it.app.row(&new).await["id"], json!(it.row));
+    it.assert_stayed().await;
+    reconcile_now(&it.app).await;
+    assert_eq!(last_change(&it.app).await["state"], "expired");
+    it.app.finish().await;
+}
+
 #[tokio::test]
 async fn an_invitation_is_followed_once() {
     let it = Invited::new().await;
@@ -323,6 +353,25 @@ async fn a_user_who_is_deleted_takes_their_invitation_along() {
 }
 
 /// Nobody leaves a ban behind by another address.
+/// The next tick takes the invitation of somebody who is out back, not the one of an hour later.
+#[tokio::test]
+async fn who_is_out_is_not_invited_any_more() {
+    for is_banned in [true, false] {
+        let it = Invited::new().await;
+        it.app.clerk.advance(Duration::from_millis(5));
+        if is_banned {
+            it.app.clerk.update_user(&it.ada, json!({ "banned": true }));
+        } else {
+            it.app.clerk.delete_user(&it.ada);
+        }
+        it.app.deliver_all().await;
+        it.app.reconcile().await;
+        assert_eq!(states(&it.app).await, [failed("user_out")], "{is_banned}");
+        assert_eq!(id(&invitations(&it.app, "revoked").await[0]), it.invitation);
+        it.app.finish().await;
+    }
+}
+
 #[tokio::test]
 async fn a_ban_is_not_escaped() {
     for is_told in [true, false] {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use clerk_emulator::Message;
+use clerk_emulator::{Effect, Fault, Message};
 use futures_util::future::join_all;
 
 use super::*;
@@ -335,6 +335,39 @@ async fn two_ticks_at_once_finish_a_move_once() {
         assert_eq!(it.app.clerk.users().len(), 2);
         it.app.finish().await;
     }
+}
+
+/// One tick is held up in the middle, and another one does all of it meanwhile: what the first one
+/// finds then says nothing about who removed the old account.
+#[tokio::test]
+async fn a_tick_that_wakes_up_late_takes_nothing_away() {
+    let it = Invited::new().await;
+    it.app.clerk.set_role(&it.ada, "ADMIN");
+    it.app.deliver_all().await;
+    let club = json!({ "name": "Club", "created_by": it.ada });
+    let club = id(&it.app.clerk.create_organization(club));
+    it.app.deliver_all().await;
+    let new = it.accept();
+    drop(it.app.clerk.take_messages());
+    it.app.forget_waits().await;
+    let late = Fault::new(Effect::DelayBefore(Duration::from_secs(1)));
+    let path = format!("/v1/users/{}", it.ada);
+    it.app.clerk.fault(late.on("GET", &path).once());
+    let other = async {
+        let leased = "email_changes where state = 'moved' and settle_at > now()";
+        while it.app.count(leased).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        it.app.forget_waits().await;
+        reconcile_elsewhere(&it.app).await;
+    };
+    tokio::join!(reconcile_elsewhere(&it.app), other);
+    it.app.settle().await;
+    assert_eq!(it.app.role(&new).await, "ADMIN");
+    assert_eq!(it.app.clerk_role(&new), "ADMIN");
+    assert!(it.app.clerk.membership(&club, &new).is_some());
+    it.assert_moved_to(&new).await;
+    it.app.finish().await;
 }
 
 /// Several users move at once, all by one another's organizations.

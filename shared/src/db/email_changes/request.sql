@@ -9,7 +9,9 @@ open as (
     select c.*
     from email_changes c
     join target t on t.id = c.user_id
-    where c.state in ('requested', 'invited') or (c.state = 'moved' and c.carry is not null)
+    where c.state in ('requested', 'invited') or (
+            c.state = 'moved' and c.carry ->> 'is_given' = 'false'
+        )
     order by c.state = 'moved' desc
     limit 1
 ),

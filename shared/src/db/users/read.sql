@@ -11,6 +11,12 @@ select
         where p.clerk_id = i.clerk_id and u.is_elsewhere and p.is_placeholder
     ) as placeholder,
     case when u.is_elsewhere then u.email_change end as email_change,
+    (
+        select c.id
+        from email_changes c
+        where c.user_id = u.id and c.state = 'moved' and c.new_clerk_id = i.clerk_id
+        limit 1
+    ) as unfinished_move,
     o.push
 from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
     with ordinality as i (svix_id, clerk_id, verified_email, created_at, n)

@@ -186,7 +186,6 @@ moved as (
         -- After those of the old account have made room.
         and (select count(*) from parted) >= 0
 ),
--- The lease is for whoever wrote this: they go on with the rest at once.
 arrived as (
     update email_changes c
     set
@@ -194,8 +193,9 @@ arrived as (
         new_clerk_id = l.new ->> 'clerk_id',
         carry = l.moves -> 'carry',
         moved_at = now(),
-        settle_at = now() + make_interval(secs => 30),
-        n_settles = 0
+        settle_at = now(),
+        n_settles = 0,
+        last_error = null
     from live l
     where c.id = (l.moves ->> 'change')::uuid
 ),
@@ -241,7 +241,9 @@ redirected as (
         sent_role = null,
         leased_by = null,
         leased_until = null,
-        next_attempt_at = now()
+        next_attempt_at = now(),
+        last_error = null,
+        created_at = now()
     from live l
     where o.user_id = l.id
         and l.moves is not null

@@ -63,7 +63,7 @@ pub(in crate::sync) struct Owed {
     pub(in crate::sync) push: bool,
     /// A walk over the user's organizations, since now.
     pub(in crate::sync) walk: bool,
-    /// What follows a move from another account (R12).
+    /// What follows a move from another account (R12), and is not done yet.
     pub(in crate::sync) email_change: Option<Uuid>,
 }
 
@@ -145,7 +145,7 @@ fn plan(sighting: &Sighting<'_>, current: &Current, is_repeated: bool) -> Plan {
             let applied = applied(Outcome::Applied, owes_push);
             let more = Owed {
                 walk,
-                email_change: current.email_change,
+                email_change: current.email_change.or(current.unfinished_move),
                 ..applied.more
             };
             (write, Applied { more, ..applied })

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::budget;
 use crate::clerk::{self, MembershipList, UserPatch};
-use crate::db::email_changes::{Change, Due};
+use crate::db::email_changes::{Change, Due, State};
 use crate::db::memberships::Left;
 use crate::db::users::Carry;
 use crate::db::{Check, Db, Role};
@@ -33,21 +33,28 @@ pub(super) async fn finish(
         // A Clerk that does not know the user has no say about the old account.
         Err(error) => return Err(error.into()),
     };
-    let mut carry = None;
-    if let (Some(stored), Some(account)) = (&change.carry, &account) {
-        let collected = collect(clerk, db, change, stored, until).await?;
-        shut_out(clerk, db, account, &collected, until).await?;
-        carry = Some(collected);
-    }
+    let carry = match (&change.carry, &account) {
+        (Some(carry), Some(account)) if !carry.is_given => {
+            let Some(carry) = collect(clerk, db, due, carry, until).await? else {
+                return Ok(());
+            };
+            shut_out(clerk, db, account, &carry, until).await?;
+            Some(carry)
+        }
+        (Some(carry), Some(_)) => Some(carry.clone()),
+        _ => None,
+    };
     let removed = remove(clerk, change, until).await?;
-    if let (Some(carry), Some(account)) = (&carry, &account) {
-        give(clerk, db, account, carry, removed.is_ok(), until).await?;
+    if let (Some(carry), Some(account)) = (carry, &account) {
+        give(clerk, db, account, &carry, removed.is_ok(), until).await?;
+        let carry = Carry {
+            is_given: true,
+            ..carry
+        };
+        db.keep_carry(change.id, &carry).await?;
         for left in db.memberships_to_join(change.id).await? {
             join(clerk, db, &account.id, &left, until).await?;
         }
-    }
-    if change.carry.is_some() {
-        db.email_change_carried(change.id).await?;
     }
     close_invitation(clerk, change, until).await?;
     removed.map_err(Error::Clerk)?;
@@ -63,49 +70,55 @@ pub(super) async fn finish(
 }
 
 /// What Clerk shows of the old account while it is there, kept before it is removed: it may be other
-/// than what we had heard of.
+/// than what we had heard of. None if somebody else has gone further meanwhile.
 async fn collect(
     clerk: &clerk::Client,
     db: &Db,
-    change: &Change,
+    due: &Due,
     stored: &Carry,
     until: Instant,
-) -> Result<Carry> {
+) -> Result<Option<Carry>> {
+    let change = &due.change;
     let carry = match clerk.user(&change.old_clerk_id, budget(until)).await {
         Ok(old) => Carry {
             memberships: Some(memberships(clerk, &old.id, until).await?),
-            ..seen_last(old, stored)
+            ..seen_last(old, stored, due)
         },
         Err(clerk::Error::NotFound { .. }) => {
             // Whoever removes it for us keeps this first.
-            let due = db.email_change(change.id).await?;
-            match due.and_then(|due| due.change.carry) {
-                Some(kept) if kept.memberships.is_some() => return Ok(kept),
-                _ => nothing_left(change, stored),
+            let now = db.email_change(change.id).await?.map(|due| due.change);
+            let moved = now.filter(|now| now.state == State::Moved);
+            match moved.and_then(|now| now.carry) {
+                None => return Ok(None),
+                Some(kept) if kept.is_given || kept.memberships.is_some() => {
+                    return Ok(Some(kept));
+                }
+                Some(_) => nothing_left(stored, due),
             }
         }
         Err(error) => return Err(error.into()),
     };
-    db.keep_carry(change.id, &carry).await?;
-    Ok(carry)
+    let is_kept = db.keep_carry(change.id, &carry).await?;
+    Ok(is_kept.then_some(carry))
 }
 
 /// Somebody else deleted the old account, and we had not heard of it: what it was allowed is over.
-fn nothing_left(change: &Change, stored: &Carry) -> Carry {
+fn nothing_left(stored: &Carry, due: &Due) -> Carry {
     tracing::error!(
-        email_change.id = %change.id,
-        user.id = %change.user_id,
-        user.old_clerk_id = %change.old_clerk_id,
+        email_change.id = %due.change.id,
+        user.id = %due.change.user_id,
+        user.old_clerk_id = %due.change.old_clerk_id,
         "the old account of a user who moves was deleted in Clerk: they keep no role and no membership"
     );
     Carry {
-        role: Some(Role::Student),
+        role: (!due.has_new_role).then_some(Role::Student),
         memberships: Some(Vec::new()),
         ..stored.clone()
     }
 }
 
-fn seen_last(old: clerk::User, stored: &Carry) -> Carry {
+fn seen_last(old: clerk::User, stored: &Carry, due: &Due) -> Carry {
+    let is_ours = stored.is_role_ours || due.has_new_role;
     let role = role::given_since(stored.clerk_role.as_deref(), old.role());
     let mut public_metadata = old.public_metadata;
     public_metadata.remove("role");
@@ -114,7 +127,7 @@ fn seen_last(old: clerk::User, stored: &Carry) -> Carry {
         last_name: old.last_name,
         external_id: old.external_id.or_else(|| stored.external_id.clone()),
         public_metadata,
-        role: role.filter(|_| !stored.is_role_ours),
+        role: role.filter(|_| !is_ours),
         is_banned: old.banned || old.deprovisioned,
         ..stored.clone()
     }
@@ -178,8 +191,9 @@ async fn remove(
     }
 }
 
-/// Gives the new account what the old one had, where it has none: names, external id, metadata; and
-/// the role that somebody gave the old one last.
+/// Gives the new account what the old one had, where it has none: names, metadata, external id; and
+/// the role that somebody gave the old one last. All but the external id once: what is there later is
+/// newer.
 async fn give(
     clerk: &clerk::Client,
     db: &Db,
@@ -189,7 +203,7 @@ async fn give(
     until: Instant,
 ) -> Result<()> {
     let id = &account.id;
-    if let Some(metadata) = metadata(carry, account) {
+    if let Some(metadata) = metadata(carry, account).filter(|_| !carry.is_given) {
         let given = clerk.merge_metadata(id, &metadata, budget(until)).await;
         note(db, id, given).await?;
     }
@@ -222,8 +236,8 @@ fn patch(carry: &Carry, account: &clerk::User, is_old_removed: bool) -> Option<U
         None => old.clone().map(Some),
     };
     let patch = UserPatch {
-        first_name: lacking(&account.first_name, &carry.first_name),
-        last_name: lacking(&account.last_name, &carry.last_name),
+        first_name: lacking(&account.first_name, &carry.first_name).filter(|_| !carry.is_given),
+        last_name: lacking(&account.last_name, &carry.last_name).filter(|_| !carry.is_given),
         // No two accounts can have it.
         external_id: lacking(&account.external_id, &carry.external_id).filter(|_| is_old_removed),
         ..UserPatch::default()

@@ -91,7 +91,7 @@ async fn note(
 async fn settle(clerk: &clerk::Client, db: &Db, due: &Due, until: Instant) -> Result<()> {
     match due.change.state {
         State::Requested | State::Invited => settle_open(clerk, db, due, until).await,
-        State::Moved => finish::finish(clerk, db, due, until).await,
+        State::Moved => finish_if_free(clerk, db, due.change.id, until).await,
         State::Done | State::Revoked | State::Expired | State::Failed => Ok(()),
     }
 }
@@ -101,6 +101,11 @@ async fn settle_open(clerk: &clerk::Client, db: &Db, due: &Due, until: Instant) 
     let change = &due.change;
     let invitation = invitation(clerk, change, until).await?;
     let status = invitation.as_ref().map(|it| it.status.as_str());
+    let may_come = change.state == State::Requested && !due.is_overdue && invitation.is_none();
+    if may_come {
+        // The request that asks for it may still be under way.
+        return Ok(db.put_off_email_change(change.id, None).await?);
+    }
     if due.is_user_out || due.has_address {
         if let (Some("pending"), Some(invitation)) = (status, &invitation) {
             clerk
@@ -130,9 +135,7 @@ async fn settle_open(clerk: &clerk::Client, db: &Db, due: &Due, until: Instant) 
         (Some("revoked"), _) => end(db, change, End::Revoked).await,
         // A list that does not show it proves nothing.
         _ if change.state == State::Invited => look_again(db, change, "invitation_not_found").await,
-        _ if due.is_overdue => end(db, change, End::Failed("not_invited")).await,
-        // The request that asks for it may still be under way.
-        _ => Ok(db.put_off_email_change(change.id, None).await?),
+        _ => end(db, change, End::Failed("not_invited")).await,
     }
 }
 
@@ -180,7 +183,12 @@ async fn arrive(clerk: &clerk::Client, db: &Db, change: &Change, until: Instant)
         // Whose account it is has a row already: two rows are never made one.
         return end(db, change, End::Failed("email_taken")).await;
     }
-    match db.email_change(change.id).await? {
+    finish_if_free(clerk, db, change.id, until).await
+}
+
+/// Does what follows a move, unless somebody else does.
+async fn finish_if_free(clerk: &clerk::Client, db: &Db, id: Uuid, until: Instant) -> Result<()> {
+    match db.lease_move(id).await? {
         Some(due) => finish::finish(clerk, db, &due, until).await,
         None => Ok(()),
     }

@@ -104,6 +104,7 @@ fn carry(row: &Row, current: &Current) -> Carry {
         role: None,
         is_banned: false,
         memberships: None,
+        is_given: false,
     }
 }
 

@@ -37,6 +37,7 @@ fn known(row: Row) -> Current {
         }),
         placeholder: None,
         email_change: None,
+        unfinished_move: None,
         push: None,
     }
 }
@@ -47,6 +48,7 @@ fn nothing() -> Current {
         row: None,
         placeholder: None,
         email_change: None,
+        unfinished_move: None,
         push: None,
     }
 }
@@ -306,6 +308,7 @@ fn what_is_known_of_the_old_account_goes_along() {
         role: None,
         is_banned: false,
         memberships: None,
+        is_given: false,
     };
     let push = Push {
         id: 3,
