@@ -797,6 +797,67 @@ async fn a_membership_that_is_written_while_the_row_moves_stays_with_the_old_acc
     it.app.finish().await;
 }
 
+/// The other way round: the row has moved by the time that the membership can be written.
+#[tokio::test]
+async fn a_membership_that_waits_for_the_move_is_not_the_new_accounts() {
+    let it = Invited::new().await;
+    let club = json!({ "name": "Club", "created_by": it.grace });
+    let club = id(&it.app.clerk.create_organization(club));
+    it.app.deliver_all().await;
+    it.app.clerk.add_member(&club, &it.ada, "org:member");
+    let message = it.app.clerk.take_messages().pop().unwrap();
+    let mut sql = it.app.database.connect().await;
+    let transaction = sql.transaction().await.unwrap();
+    let hold = "select from users where clerk_id = $1 for update";
+    transaction.execute(hold, &[&it.ada]).await.unwrap();
+    let moved = async {
+        until_somebody_waits(&it.app).await;
+        let leave = "update users set clerk_id = 'user_elsewhere' where clerk_id = $1";
+        transaction.execute(leave, &[&it.ada]).await.unwrap();
+        let stay = "insert into users (clerk_id, deleted_at) values ($1, now())";
+        transaction.execute(stay, &[&it.ada]).await.unwrap();
+        transaction.commit().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(it.app.deliver(&message), moved);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let theirs = "memberships m join users u on u.id = m.user_id
+        where u.clerk_id = 'user_elsewhere' and m.deleted_at is null";
+    assert_eq!(it.app.count(theirs).await, 0);
+    it.app.database.remove().await;
+}
+
+/// Whoever moves is not sent further before they have what they had.
+#[tokio::test]
+async fn a_user_who_is_moving_gets_no_other_address_before_that_is_done() {
+    let it = Invited::with(json!({ "first_name": "Ada" })).await;
+    let new = it.accept();
+    let path = format!("/v1/users/{}", it.ada);
+    it.app.clerk.fault(Fault::status(503).on("DELETE", &path));
+    it.app.deliver_all().await;
+    it.app.forget_waits().await;
+    let other = "other@example.com";
+    let answer = it
+        .app
+        .email_change("POST", &it.grace, &it.row, Some(other))
+        .await;
+    assert_refused(&answer, 409, "email_change_in_progress");
+    assert_eq!(changes(&it.app).await.len(), 1);
+    it.app.clerk.clear_faults();
+    it.app.forget_waits().await;
+    let answer = it
+        .app
+        .email_change("POST", &it.grace, &it.row, Some(other))
+        .await;
+    assert_eq!(
+        answer.status, 202,
+        "the move is done first: {}",
+        answer.body
+    );
+    assert!(it.app.clerk.user(&it.ada).is_none());
+    assert_eq!(it.app.clerk.user(&new).unwrap()["first_name"], "Ada");
+    it.app.finish().await;
+}
+
 /// Whoever signs up by themselves, without the link, is the invited person all the same: Clerk has
 /// verified the address.
 #[tokio::test]

@@ -273,6 +273,27 @@ async fn an_invitation_that_nobody_heard_of_and_that_was_followed_moves_the_row(
     }
 }
 
+/// As long as an invitation may yet be sent, nobody says that it is taken back, and nobody else is
+/// invited in its place.
+#[tokio::test]
+async fn what_may_yet_reach_clerk_cannot_be_taken_back() {
+    let (app, grace, ada) = TestApp::with_admin_and_student().await;
+    app.clerk
+        .fault(Fault::drop().on("POST", "/v1/invitations").once());
+    app.email_change("POST", &grace, &ada, Some(NEW)).await;
+    for (method, email) in [("DELETE", None), ("POST", Some("other@example.com"))] {
+        let answer = app.email_change(method, &grace, &ada, email).await;
+        assert_refused(&answer, 409, "email_change_in_progress");
+        assert_eq!(states(&app).await, [ended("requested")]);
+    }
+    app.execute("update email_changes set created_at = created_at - interval '31 seconds'")
+        .await;
+    let answer = app.email_change("DELETE", &grace, &ada, None).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(states(&app).await, [ended("revoked")]);
+    app.finish().await;
+}
+
 /// It never reached Clerk. As long as it may yet, no other invitation is sent.
 #[tokio::test]
 async fn a_request_that_may_yet_reach_clerk_is_not_sent_again() {
