@@ -3,10 +3,11 @@
 use clerk_emulator::Fault;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use shared::db::profile_edits::{Closing, Outcome};
 
 use super::{
     Held, assert_done, assert_names, assert_refused, became, both_sides, changes, edit_by, gate,
-    row_by_id, without_account,
+    intents, row_by_id, without_account,
 };
 use crate::support::TestApp;
 use crate::support::gateway::Answer;
@@ -362,5 +363,34 @@ async fn a_row_that_gets_an_address_while_its_owner_signs_up_is_theirs() {
             assert_refused(&edited, 409, "email_taken");
         }
     }
+    app.finish().await;
+}
+
+/// The later edit is written and not yet committed when the older one is closed.
+#[tokio::test]
+async fn an_edit_that_is_closed_waits_for_a_later_one_that_is_being_written() {
+    let (app, grace, ada) = TestApp::with_admin_and_student().await;
+    with_an_open_edit(&app, &grace, &ada).await;
+    let older = intents(&app).await[0]["id"].as_i64().unwrap();
+    let mut later = app.database.connect().await;
+    let transaction = later.transaction().await.unwrap();
+    let group = "update users set builder_group_id = 'new' where clerk_id = $1";
+    transaction.execute(group, &[&ada]).await.unwrap();
+    let edit = "
+        insert into profile_edits (user_id, fields, actor, closed_at, outcome)
+        select id, '{builder_group_id}', 'user_1', now(), 'done' from users where clerk_id = $1";
+    transaction.execute(edit, &[&ada]).await.unwrap();
+    let closing = Closing {
+        id: older,
+        outcome: Outcome::Done,
+    };
+    let db = app.update_user.db.as_ref().unwrap();
+    let closings = [closing];
+    let (closed, ()) = tokio::join!(db.close_edits(&closings), async {
+        app.until_somebody_waits().await;
+        transaction.commit().await.unwrap();
+    });
+    closed.unwrap();
+    assert_eq!(app.row(&ada).await["builder_group_id"], "new");
     app.finish().await;
 }

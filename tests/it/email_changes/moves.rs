@@ -772,7 +772,7 @@ async fn a_membership_that_is_written_while_the_row_moves_stays_with_the_old_acc
         assert_eq!(answer.body["outcome"], "applied", "{}", answer.body);
     };
     let written = async {
-        until_somebody_waits(&it.app).await;
+        it.app.until_somebody_waits().await;
         transaction
             .execute(
                 "insert into memberships (
@@ -811,7 +811,7 @@ async fn a_membership_that_waits_for_the_move_is_not_the_new_accounts() {
     let hold = "select from users where clerk_id = $1 for update";
     transaction.execute(hold, &[&it.ada]).await.unwrap();
     let moved = async {
-        until_somebody_waits(&it.app).await;
+        it.app.until_somebody_waits().await;
         let leave = "update users set clerk_id = 'user_elsewhere' where clerk_id = $1";
         transaction.execute(leave, &[&it.ada]).await.unwrap();
         let stay = "insert into users (clerk_id, deleted_at) values ($1, now())";
@@ -941,17 +941,6 @@ async fn role_history(app: &TestApp, row: &Value) -> Vec<Value> {
     let statement = "select to_jsonb(c) from role_changes c where user_id::text = $1 order by id";
     let rows = app.sql.query(statement, &[&row.as_str()]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
-}
-
-/// Some statement waits for a lock.
-async fn until_somebody_waits(app: &TestApp) {
-    let waiting = "pg_locks l
-        where not l.granted and l.pid in (
-            select a.pid from pg_stat_activity a where a.datname = current_database()
-        )";
-    while app.count(waiting).await == 0 {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// One tick in a process; returns the lines of its log.

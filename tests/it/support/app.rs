@@ -298,6 +298,17 @@ impl TestApp {
         self.sql.batch_execute(statement).await.unwrap();
     }
 
+    /// Until somebody waits in the database for what somebody else holds.
+    pub(crate) async fn until_somebody_waits(&self) {
+        let waiting = "pg_locks l
+            where not l.granted and l.pid in (
+                select a.pid from pg_stat_activity a where a.datname = current_database()
+            )";
+        while self.count(waiting).await == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Everything is done and both sides are equal; then the database goes.
     pub(crate) async fn finish(self) {
         self.settle().await;
