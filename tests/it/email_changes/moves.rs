@@ -497,6 +497,44 @@ async fn the_webhook_does_what_follows_a_move_by_somebody_else() {
     it.app.finish().await;
 }
 
+/// Whoever hears of the new account while somebody is at what follows leaves it to them.
+#[tokio::test]
+async fn a_webhook_leaves_a_move_to_whoever_is_at_it() {
+    let it = Invited::new().await;
+    let new = it.accept();
+    sync_self(&it.app, &it.app.clerk.session_token(&new)).await;
+    it.app
+        .execute("update email_changes set settle_at = now() + interval '30 seconds'")
+        .await;
+    it.app.deliver_all().await;
+    assert_eq!(n_calls(&it.app, "DELETE", "/v1/users"), 0);
+    assert_eq!(last_change(&it.app).await["state"], "moved");
+    it.app.settle().await;
+    it.assert_moved_to(&new).await;
+    it.app.finish().await;
+}
+
+/// A doubt about the old account (R2) is none any more, and what waited for it is settled.
+#[tokio::test]
+async fn what_waited_for_the_old_account_is_settled() {
+    let it = Invited::new().await;
+    it.app
+        .execute(&format!(
+            "update users set refetch_at = now() + interval '1 hour' where clerk_id = '{0}';
+            insert into inbox (svix_id, event_type, object_id, outcome, rule, payload)
+                values ('msg_parked', 'user.updated', '{0}', 'parked', 'R2', '{{}}')",
+            it.ada
+        ))
+        .await;
+    let new = it.accept();
+    it.app.deliver_all().await;
+    let parked = it.app.inbox("msg_parked").await;
+    assert_eq!(parked["outcome"], "applied", "{parked}");
+    assert!(parked["payload"].is_null(), "{parked}");
+    it.assert_moved_to(&new).await;
+    it.app.finish().await;
+}
+
 /// A key of another instance, where nobody of ours is known, takes nobody away.
 #[tokio::test]
 async fn a_clerk_that_does_not_know_the_new_account_removes_nothing() {
@@ -541,7 +579,12 @@ async fn the_old_account_goes_even_if_the_new_one_is_gone_again() {
 /// Only the directory takes its users away: somebody has to see to it, and learns so.
 #[tokio::test]
 async fn an_old_account_that_a_directory_owns_is_left_until_it_can_be_removed() {
-    let mut it = Invited::with(json!({ "first_name": "Ada", "external_id": "student-7" })).await;
+    let mut it = Invited::with(json!({
+        "first_name": "Ada",
+        "external_id": "student-7",
+        "public_metadata": { "role": "STUDENT", "theme": "dark" },
+    }))
+    .await;
     let club = json!({ "name": "Club", "created_by": it.grace });
     let club = id(&it.app.clerk.create_organization(club));
     it.app.clerk.add_member(&club, &it.ada, "org:member");
@@ -582,9 +625,10 @@ async fn an_old_account_that_a_directory_owns_is_left_until_it_can_be_removed() 
     // What happens to the new account from now on is not undone by the next try.
     it.app.clerk.remove_member(&club, &new);
     it.app.clerk.set_role(&new, "INSTRUCTOR");
-    it.app
-        .clerk
-        .update_user(&new, json!({ "first_name": "Augusta" }));
+    it.app.clerk.update_user(
+        &new,
+        json!({ "first_name": "Augusta", "public_metadata": { "theme": "light" } }),
+    );
     it.app.deliver_all().await;
     let n_joined = n_calls(&it.app, "POST", &club);
     reconcile_now(&it.app).await;
@@ -600,6 +644,7 @@ async fn an_old_account_that_a_directory_owns_is_left_until_it_can_be_removed() 
     let theirs = it.app.clerk.user(&new).unwrap();
     assert_eq!(theirs["external_id"], "student-7", "it is free now");
     assert_eq!(theirs["first_name"], "Augusta");
+    assert_eq!(theirs["public_metadata"]["theme"], "light");
     assert_eq!(it.app.role(&new).await, "INSTRUCTOR");
     assert!(it.app.clerk.membership(&club, &new).is_none());
     it.app.finish().await;

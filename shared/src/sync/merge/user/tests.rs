@@ -387,3 +387,27 @@ fn what_is_owed_moves_along() {
     check(json!("STUDENT"), None);
     check(json!("ADMIN"), Some(PushChange::Complete { id: 3 }));
 }
+
+/// Clerk's API never says that a directory owns a user; its events do, and so does their silence.
+#[test]
+fn only_events_say_that_a_directory_lets_a_user_go() {
+    let owned = known(Row {
+        role_owned_by_directory: true,
+        ..row()
+    });
+    let check = |scim: Option<bool>, origin: Origin, expected: bool| {
+        let mut seen = user(json!({ "updated_at": VERSION + 1 }));
+        seen.scim = scim.map(|directory_enabled| clerk::Scim { directory_enabled });
+        let merged = merge(&owned, &seen, origin);
+        let found = merged.row.role_owned_by_directory;
+        assert_eq!(found, expected, "{scim:?} {origin:?}");
+    };
+    for origin in [Origin::Read, Origin::Answer] {
+        check(None, origin, true);
+    }
+    check(None, Origin::Event, false);
+    for origin in [Origin::Read, Origin::Answer, Origin::Event] {
+        check(Some(true), origin, true);
+        check(Some(false), origin, false);
+    }
+}
