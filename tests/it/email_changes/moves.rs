@@ -740,6 +740,41 @@ async fn a_membership_that_nobody_told_of_comes_along() {
     it.app.finish().await;
 }
 
+/// What an admin decides here is newer than what somebody gave the old account before without our
+/// hearing of it: on its way to Clerk when the row moves, or decided after that.
+#[tokio::test]
+async fn a_role_that_is_decided_here_is_newer_than_one_of_the_old_account() {
+    for is_before in [true, false] {
+        let mut it = Invited::new().await;
+        it.app.clerk.advance(Duration::from_millis(5));
+        it.app
+            .clerk
+            .silently(|clerk| clerk.set_role(&it.ada, "ADMIN"));
+        let role = json!({ "role": "INSTRUCTOR" });
+        if is_before {
+            it.app.clerk.down();
+            let answer = it.app.set_role(&it.grace, &it.ada, role).await;
+            assert_eq!(answer.body["clerkSync"], "pending", "{}", answer.body);
+            it.app.clerk.up();
+            it.accept();
+            it.app.deliver_all().await;
+        } else {
+            let clerk = it.app.webhook.clerk.take();
+            let new = it.accept();
+            it.app.deliver_all().await;
+            let answer = it.app.set_role(&it.grace, &new, role).await;
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            it.app.webhook.clerk = clerk;
+        }
+        it.app.settle().await;
+        let new = text(&last_change(&it.app).await["new_clerk_id"]);
+        assert_eq!(it.app.role(&new).await, "INSTRUCTOR", "{is_before}");
+        assert_eq!(it.app.clerk_role(&new), "INSTRUCTOR", "{is_before}");
+        it.assert_moved_to(&new).await;
+        it.app.finish().await;
+    }
+}
+
 /// R8: a role that was taken away at the dashboard is gone, however late we hear of it.
 #[tokio::test]
 async fn a_role_that_clerk_took_from_the_old_account_does_not_survive_the_move() {
