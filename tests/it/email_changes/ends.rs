@@ -573,6 +573,23 @@ async fn an_invitation_that_clerk_shows_is_not_lost_by_looking_often() {
     it.app.finish().await;
 }
 
+/// An address that led to nothing may be a stranger's, by a typing error.
+#[tokio::test]
+async fn an_address_that_led_to_nothing_is_erased() {
+    let it = Invited::new().await;
+    it.app
+        .email_change("DELETE", &it.grace, &it.row, None)
+        .await;
+    it.app.reconcile().await;
+    assert_eq!(last_change(&it.app).await["email"], NEW);
+    it.app
+        .execute("update email_changes set closed_at = now() - interval '31 days'")
+        .await;
+    it.app.reconcile().await;
+    assert_eq!(last_change(&it.app).await["email"], Value::Null);
+    it.app.finish().await;
+}
+
 /// R3: the new address is personal data, too.
 #[tokio::test]
 async fn the_address_of_a_deleted_user_is_erased() {

@@ -467,6 +467,8 @@ async fn of_two_addresses_for_one_user_at_once_one_stays_open() {
         );
         let context = format!("{round}: {} {}", one.body, two.body);
         assert!([one.status, two.status].contains(&202), "{context}");
+        let is_clear = |answer: &Answer| matches!(answer.status, 202 | 409);
+        assert!(is_clear(&one) && is_clear(&two), "{context}");
         app.settle().await;
         let open: Vec<_> = changes(&app)
             .await
