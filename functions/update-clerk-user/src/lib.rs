@@ -38,7 +38,7 @@ struct Updates {
 struct Updated {
     success: bool,
     user: UpdatedUser,
-    database_sync: &'static str,
+    database_sync: DatabaseSync,
 }
 
 #[derive(Serialize)]
@@ -81,7 +81,7 @@ pub async fn handle(gate: &Gate, request: Request) -> Result<Response> {
             first_name: user.first_name,
             last_name: user.last_name,
         },
-        database_sync: database_sync.as_str(),
+        database_sync,
     };
     match database_sync {
         DatabaseSync::Synced => http::ok(&body),

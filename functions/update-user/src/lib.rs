@@ -48,7 +48,7 @@ struct NoQuery {}
 struct Updated {
     success: bool,
     user: Shown,
-    database_sync: &'static str,
+    database_sync: DatabaseSync,
 }
 
 #[derive(Serialize)]
@@ -85,7 +85,7 @@ async fn edit(gate: &Gate, user_id: &str, request: &Request) -> Result<Response>
     let body = Updated {
         success: true,
         user,
-        database_sync: database_sync.as_str(),
+        database_sync,
     };
     match database_sync {
         DatabaseSync::Synced => http::ok(&body),

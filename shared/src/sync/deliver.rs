@@ -13,8 +13,8 @@ use futures_util::stream;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::apply::users::{Seen, Sighting, Walk, alarm_no_admin_left};
-use super::apply::{self, InDoubt};
+use super::apply;
+use super::apply::users::{Sighting, alarm_no_admin_left};
 use super::merge::Origin;
 use crate::clerk::{self, Budget};
 use crate::db::outbox::{Owed, Reason};
@@ -179,13 +179,7 @@ async fn apply_all<'a>(
 ) -> Result<Vec<&'a Owed>, db::Error> {
     let sightings: Vec<_> = seen
         .iter()
-        .map(|(owed, user)| Sighting {
-            clerk_id: &owed.clerk_id,
-            seen: Seen::User(user, origin),
-            delivery: None,
-            in_doubt: InDoubt::Flag,
-            walk: Walk::No,
-        })
+        .map(|(_, user)| Sighting::of(user, origin))
         .collect();
     let applied = apply::apply(db, &sightings, Check::No).await?;
     let mut still_owed = Vec::new();

@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
-use super::apply::users::{Seen, Sighting, Walk};
-use super::apply::{self, InDoubt, Outcome as Applied};
+use super::apply::users::Sighting;
+use super::apply::{self, Outcome as Applied};
 use super::load::ADMIN_REQUIRED;
 use super::merge::Origin;
 use super::refetch::{self, Read, Refetched, sighting_of_user};
@@ -63,7 +64,8 @@ pub struct EditedInClerk {
 }
 
 /// Whether the database has what Clerk has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DatabaseSync {
     /// It has.
     Synced,
@@ -113,14 +115,10 @@ pub async fn edit_profile(
         Begun::Refused(refusal) => return Err(refused(refusal)),
     };
     let seen = change_in_clerk(clerk, db, &intent, edit, deadline).await?;
-    match write_down(db, &intent, &seen).await {
-        Ok(Some(user)) => Ok(Edited::synced(user)),
-        Ok(None) => Ok(Edited::pending(before, &seen)),
-        Err(error) => {
-            log_pending(&error, &intent);
-            Ok(Edited::pending(before, &seen))
-        }
-    }
+    Ok(match write_down(db, &intent, &seen).await {
+        Some(user) => Edited::synced(user),
+        None => Edited::pending(before, &seen),
+    })
 }
 
 /// Edits a user in Clerk, who may have no row yet; the row follows from what Clerk answers.
@@ -137,14 +135,9 @@ pub async fn edit_in_clerk(
     // Who was deleted is in Clerk no more.
     let intent = intent.ok_or(clerk::Error::NotFound { trace_id: None })?;
     let seen = change_in_clerk(clerk, db, &intent, edit, deadline).await?;
-    let written = write_down(db, &intent, &seen).await;
-    let database_sync = match &written {
-        Ok(Some(_)) => DatabaseSync::Synced,
-        Ok(None) => DatabaseSync::Pending,
-        Err(error) => {
-            log_pending(error, &intent);
-            DatabaseSync::Pending
-        }
+    let database_sync = match write_down(db, &intent, &seen).await {
+        Some(_) => DatabaseSync::Synced,
+        None => DatabaseSync::Pending,
     };
     Ok(EditedInClerk {
         user: seen,
@@ -224,16 +217,6 @@ fn closing(edit: &Open, seen: Option<&clerk::User>) -> Closing {
     Closing {
         id: edit.id,
         outcome,
-    }
-}
-
-impl DatabaseSync {
-    /// As callers read it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Synced => "synced",
-            Self::Pending => "pending",
-        }
     }
 }
 
@@ -415,7 +398,7 @@ async fn give_up(
     seen: Option<clerk::User>,
 ) -> Result<(), db::Error> {
     if let Some(seen) = seen {
-        apply::apply_one(db, sighting_of_answer(&seen), Check::No).await?;
+        apply::apply_one(db, Sighting::of(&seen, Origin::Answer), Check::No).await?;
     }
     let closing = Closing {
         id: intent.id,
@@ -424,14 +407,28 @@ async fn give_up(
     db.close_edits(&[closing]).await
 }
 
-/// Writes what Clerk answered, closes the intent, and shows the user after it; none where Clerk has
-/// to be asked again before the row can follow.
-async fn write_down(
+/// Writes what Clerk answered, closes the intent, and shows the user after it; none where the row can
+/// only follow later, which `reconcile` sees to.
+async fn write_down(db: &Db, intent: &Intent, seen: &clerk::User) -> Option<Shown> {
+    try_to_write_down(db, intent, seen)
+        .await
+        .unwrap_or_else(|error| {
+            tracing::warn!(
+                error = chain(&error),
+                edit.id = intent.id,
+                user.clerk_id = %intent.clerk_id,
+                "Clerk has an edit and the database does not; the next reconcile writes it"
+            );
+            None
+        })
+}
+
+async fn try_to_write_down(
     db: &Db,
     intent: &Intent,
     seen: &clerk::User,
 ) -> Result<Option<Shown>, db::Error> {
-    let applied = apply::apply_one(db, sighting_of_answer(seen), Check::No).await?;
+    let applied = apply::apply_one(db, Sighting::of(seen, Origin::Answer), Check::No).await?;
     let closing = Closing {
         id: intent.id,
         outcome: Outcome::Done,
@@ -440,16 +437,6 @@ async fn write_down(
     // Where the row has moved to another account meanwhile (R12), this one has a tombstone.
     let is_theirs = |user: &Shown| user.state != State::Deleted;
     Ok(shown.filter(|user| is_theirs(user) && applied.outcome != Applied::Doubtful))
-}
-
-fn sighting_of_answer(user: &clerk::User) -> Sighting<'_> {
-    Sighting {
-        clerk_id: &user.id,
-        seen: Seen::User(user, Origin::Answer),
-        delivery: None,
-        in_doubt: InDoubt::Flag,
-        walk: Walk::No,
-    }
 }
 
 fn refused(refusal: Refusal) -> Error {
@@ -535,17 +522,8 @@ fn camel_case(name: &str) -> String {
     })
 }
 
-fn log_pending(error: &db::Error, intent: &Intent) {
-    tracing::warn!(
-        error = chain(error),
-        edit.id = intent.id,
-        user.clerk_id = %intent.clerk_id,
-        "Clerk has an edit and the database does not; the next reconcile writes it"
-    );
-}
-
 /// At most so long, and so that time is left to write the answer.
-fn budget(deadline: Instant, at_most: Duration) -> Budget {
+pub(super) fn budget(deadline: Instant, at_most: Duration) -> Budget {
     let time_left = deadline.saturating_duration_since(Instant::now());
     Budget::once(at_most.min(time_left.saturating_sub(ANSWER_TIME)))
 }

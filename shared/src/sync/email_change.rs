@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::Admin;
-use super::edit::refused_by_clerk;
+use super::edit::{self, refused_by_clerk};
 use crate::clerk::{self, Budget, Invitation, NewInvitation};
 use crate::db::email_changes::{Change, End, New, Refusal, Requested, Shown, State};
 use crate::db::{self, Db};
@@ -26,8 +26,6 @@ pub(super) use settle::{finish_at_once, settle_email_changes};
 
 /// How long one call to Clerk may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(4);
-/// What is kept of the time for the database and the answer.
-const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// How often a wish is tried again that was overtaken by another.
 const N_TRIES: u32 = 3;
 
@@ -311,6 +309,5 @@ fn is_same(one: &str, other: &str) -> bool {
 }
 
 fn budget(deadline: Instant) -> Budget {
-    let time_left = deadline.saturating_duration_since(Instant::now());
-    Budget::once(CALL_TIMEOUT.min(time_left.saturating_sub(ANSWER_TIME)))
+    edit::budget(deadline, CALL_TIMEOUT)
 }

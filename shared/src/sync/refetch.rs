@@ -348,13 +348,7 @@ fn answers<'a>(
 }
 
 pub(super) fn sighting_of_user(user: &clerk::User) -> apply_users::Sighting<'_> {
-    apply_users::Sighting {
-        clerk_id: &user.id,
-        seen: apply_users::Seen::User(user, Origin::Read),
-        delivery: None,
-        in_doubt: InDoubt::Flag,
-        walk: apply_users::Walk::No,
-    }
+    apply_users::Sighting::of(user, Origin::Read)
 }
 
 pub(super) fn sighting_of_organization(

@@ -291,6 +291,19 @@ fn entry(
     Some(super::entry(entry, outcome, merged.rule, detail))
 }
 
+impl<'a> Sighting<'a> {
+    /// A user whom Clerk has shown us, by no delivery and with nothing more to do.
+    pub(in crate::sync) fn of(user: &'a clerk::User, origin: Origin) -> Self {
+        Self {
+            clerk_id: &user.id,
+            seen: Seen::User(user, origin),
+            delivery: None,
+            in_doubt: InDoubt::Flag,
+            walk: Walk::No,
+        }
+    }
+}
+
 impl Sighting<'_> {
     fn key(&self) -> Key<'_> {
         let user = match self.seen {

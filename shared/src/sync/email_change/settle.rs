@@ -28,7 +28,8 @@ pub(in crate::sync) async fn settle_email_changes(
         if settled.must_wait || Instant::now() + CALL_TIMEOUT > until {
             break;
         }
-        note(clerk, db, &due, until, &mut settled).await?;
+        let result = Box::pin(settle(clerk, db, &due, until)).await;
+        note(db, due.change.id, result, &mut settled).await?;
     }
     Ok(settled)
 }
@@ -40,10 +41,8 @@ pub(in crate::sync) async fn finish_at_once(
     id: Uuid,
     until: Instant,
 ) -> Result<(), db::Error> {
-    if let Some(due) = db.email_change(id).await? {
-        note(clerk, db, &due, until, &mut Refetched::default()).await?;
-    }
-    Ok(())
+    let result = Box::pin(finish_if_free(clerk, db, id, until)).await;
+    note(db, id, result, &mut Refetched::default()).await
 }
 
 /// Settles one change, and fails as Clerk does.
@@ -59,15 +58,14 @@ pub(super) async fn settle_by_id(
     }
 }
 
-/// Settles one change, or notes why that could not be done yet.
+/// Counts what came of a change; if it could not be settled yet, that is noted, and it is put off.
 async fn note(
-    clerk: &clerk::Client,
     db: &Db,
-    due: &Due,
-    until: Instant,
+    id: Uuid,
+    result: Result<()>,
     settled: &mut Refetched,
 ) -> Result<(), db::Error> {
-    let error = match Box::pin(settle(clerk, db, due, until)).await {
+    let error = match result {
         Ok(()) => {
             settled.n_done += 1;
             return Ok(());
@@ -82,10 +80,10 @@ async fn note(
     let code = code.unwrap_or_else(|| error.status_and_code().1);
     tracing::warn!(
         error = chain(&error),
-        email_change.id = %due.change.id,
+        email_change.id = %id,
         "a change of address could not be settled; it is tried again later"
     );
-    db.put_off_email_change(due.change.id, Some(code)).await
+    db.put_off_email_change(id, Some(code)).await
 }
 
 async fn settle(clerk: &clerk::Client, db: &Db, due: &Due, until: Instant) -> Result<()> {
