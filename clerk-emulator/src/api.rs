@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::connection::Scissors;
 use crate::error::Error;
 use crate::faults::{self, Effect};
+use crate::hooks::Moment;
 use crate::instance::{Instance, Outage};
 use crate::params::Query;
 use crate::requests::{self, Request};
@@ -40,11 +41,17 @@ pub(crate) async fn serve(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, MAX_BODY).await;
-    let (number, effect, outage) = {
+    let (number, hooks) = {
         let mut instance = world.lock();
         let number = log(&mut instance, &parts, body.as_deref().unwrap_or_default());
-        let effect = faults::take(&mut instance.faults, &parts.method, parts.uri.path());
-        (number, effect, instance.outage)
+        (number, instance.hooks.take(&parts.method, &parts.uri))
+    };
+    // A hook takes the lock itself; it can also order a fault for this very call.
+    hooks.run(Moment::Before, &world);
+    let (effect, outage) = {
+        let mut instance = world.lock();
+        let effect = faults::take(&mut instance.faults, &parts.method, &parts.uri);
+        (effect, instance.outage)
     };
 
     let answer = match outage {
@@ -74,6 +81,7 @@ pub(crate) async fn serve(
         },
     };
 
+    hooks.run(Moment::After, &world);
     let Some(answer) = answer else {
         scissors.cut();
         return Response::new(Body::empty());
@@ -206,7 +214,7 @@ fn count(world: &World, instance: &mut Instance, method: &Method, path: &str) ->
         ("POST", ["invitations", "bulk"]) => Some(("invitations/bulk".to_owned(), 25, HOUR_MS)),
         _ => None,
     };
-    if let Some(limit) = world.instance_limit {
+    if let Some(limit) = instance.limit {
         instance
             .limits
             .count("instance", limit, TEN_SECONDS_MS, now)?;

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::faults::Fault;
 use crate::instance::{NewNames, Outage};
 use crate::options::MemberEvents;
+use crate::seed::Fill;
 use crate::world::{Deliver, Seed, World};
 use crate::{ids, seed};
 
@@ -25,8 +26,11 @@ pub(crate) fn router() -> Router<Arc<World>> {
     Router::new()
         .route("/state", get(state))
         .route("/seed", post(add_seed))
+        .route("/fill", post(fill))
         .route("/reset", post(reset))
         .route("/requests", get(requests).delete(clear_requests))
+        .route("/calls", get(calls))
+        .route("/limits", post(set_limits))
         .route("/clock", post(move_clock))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/down", post(go_down))
@@ -69,6 +73,11 @@ async fn add_seed(State(world): State<Arc<World>>, Json(seed): Json<Seed>) -> An
     Ok(Json(json!(world.seed(seed)?)))
 }
 
+async fn fill(State(world): State<Arc<World>>, Json(fill): Json<Fill>) -> Answer {
+    seed::fill(&mut world.lock(), fill)?;
+    done()
+}
+
 async fn reset(State(world): State<Arc<World>>) -> Answer {
     world.lock().reset();
     done()
@@ -80,6 +89,26 @@ async fn requests(State(world): State<Arc<World>>) -> Answer {
 
 async fn clear_requests(State(world): State<Arc<World>>) -> Answer {
     world.lock().requests.clear();
+    done()
+}
+
+/// How many calls there were since the requests were last cleared, and how they were answered.
+async fn calls(State(world): State<Arc<World>>) -> Answer {
+    Ok(Json(json!(world.lock().requests.calls())))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetLimits {
+    /// How many calls the instance takes in ten seconds; `null` for any number.
+    instance: Option<u32>,
+}
+
+async fn set_limits(
+    State(world): State<Arc<World>>,
+    Json(SetLimits { instance }): Json<SetLimits>,
+) -> Answer {
+    world.lock().limit = instance;
     done()
 }
 

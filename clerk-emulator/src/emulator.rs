@@ -1,5 +1,7 @@
 //! The handle on a running emulator.
 
+mod hooks;
+
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io, mem};
@@ -17,8 +19,8 @@ use crate::error::Error;
 use crate::faults::Fault;
 use crate::instance::{Instance, NewMember, Outage};
 use crate::options::{MemberEvents, Options};
-use crate::requests::Request;
-use crate::seed::{self, NewOrganization, NewUser};
+use crate::requests::{Calls, Request};
+use crate::seed::{self, Fill, NewOrganization, NewUser};
 use crate::tokens::{self, Key, KeyError, LazyKey};
 use crate::webhooks::{self, Attempt, Message};
 use crate::world::{Deliver, Seed, World, deliver_in_background};
@@ -36,7 +38,7 @@ pub struct Emulator {
 }
 
 /// The tasks of an emulator.
-struct Running {
+pub(crate) struct Running {
     background: AbortHandle,
     /// The server ends when this is dropped.
     _server: oneshot::Sender<()>,
@@ -85,6 +87,7 @@ impl Emulator {
             Arc::clone(&key),
         );
         instance.member_events = options.member_events;
+        instance.limit = options.instance_limit;
         if let Some(webhook_url) = &options.webhook_url {
             instance
                 .queue
@@ -107,13 +110,26 @@ impl Emulator {
             }
         });
         let background = tokio::spawn(deliver_in_background(Arc::clone(&world))).abort_handle();
+        let running = Arc::new(Running {
+            background,
+            _server: sender,
+        });
+        world.running.get_or_init(|| Arc::downgrade(&running));
         Ok(Self {
             world,
             key,
-            _running: Arc::new(Running {
-                background,
-                _server: sender,
-            }),
+            _running: running,
+        })
+    }
+
+    /// One more handle, unless the last one is gone.
+    pub(crate) fn of(world: &Arc<World>) -> Option<Self> {
+        let running = world.running.get()?.upgrade()?;
+        let key = Arc::clone(&world.lock().key);
+        Some(Self {
+            world: Arc::clone(world),
+            key,
+            _running: running,
         })
     }
 
@@ -181,6 +197,12 @@ impl Emulator {
         }
     }
 
+    /// Adds many objects without a webhook, as if the instance had been used for years.
+    pub fn fill(&self, fill: Fill) -> Result<(), SeedError> {
+        let filled = seed::fill(&mut self.world.lock(), fill);
+        filled.map_err(|error| SeedError(error.long_message))
+    }
+
     /// Adds six people to develop with, three of them in an organization.
     pub fn seed_demo(&self) -> Result<(), SeedError> {
         self.seed(seed::demo())
@@ -216,6 +238,12 @@ impl Emulator {
     pub fn users(&self) -> Vec<Value> {
         let instance = self.world.lock();
         instance.store.users().map(|user| json!(user)).collect()
+    }
+
+    /// The ids of all users, oldest first.
+    pub fn user_ids(&self) -> Vec<String> {
+        let instance = self.world.lock();
+        instance.store.users().map(|user| user.id.clone()).collect()
     }
 
     /// Asks that a password has every kind of character, as an instance can be set to.
@@ -275,6 +303,13 @@ impl Emulator {
         let instance = self.world.lock();
         let all = instance.store.organizations.iter();
         all.map(|organization| json!(organization)).collect()
+    }
+
+    /// The ids of all organizations, oldest first.
+    pub fn organization_ids(&self) -> Vec<String> {
+        let instance = self.world.lock();
+        let all = instance.store.organizations.iter();
+        all.map(|organization| organization.id.clone()).collect()
     }
 
     /// Makes a user a member, with an `organizationMembership.created`.
@@ -345,6 +380,14 @@ impl Emulator {
         let instance = self.world.lock();
         let all = instance.memberships();
         all.iter().map(|membership| json!(membership)).collect()
+    }
+
+    /// The ids of the organization and of the user of each membership, oldest first.
+    pub fn member_ids(&self) -> Vec<(String, String)> {
+        let instance = self.world.lock();
+        let all = instance.store.organizations.all().iter();
+        all.map(|one| (one.organization_id.clone(), one.user_id.clone()))
+            .collect()
     }
 
     /// Adds a role that members can have, such as `org:teacher`; it makes no webhook.
@@ -523,9 +566,19 @@ impl Emulator {
         self.world.lock().outage = None;
     }
 
+    /// Takes so many calls in ten seconds from now on, or any number.
+    pub fn limit_instance(&self, at_most: Option<u32>) {
+        self.world.lock().limit = at_most;
+    }
+
     /// The calls of the Backend API so far, in order.
     pub fn requests(&self) -> Vec<Request> {
         self.world.lock().requests.all().iter().cloned().collect()
+    }
+
+    /// How many calls there were since they were last forgotten, and how they were answered.
+    pub fn calls(&self) -> Calls {
+        self.world.lock().requests.calls().clone()
     }
 
     /// Forgets the calls so far.

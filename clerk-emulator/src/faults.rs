@@ -1,9 +1,12 @@
 //! Faults to order: which calls they hit, how often, and what happens then.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, Uri};
 use serde::{Deserialize, Serialize};
+
+use crate::params::Query;
 
 /// A rule that spoils calls of the Backend API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +16,9 @@ pub struct Fault {
     /// Which calls; all of them by default.
     #[serde(default, rename = "match")]
     pub matcher: Matcher,
+    /// How many calls get through before that.
+    #[serde(default)]
+    pub skip: u32,
     /// How many calls it spoils; without a number, all until it is cleared.
     #[serde(default)]
     pub times: Option<u32>,
@@ -28,9 +34,41 @@ pub struct Matcher {
     /// Such as `PATCH`.
     #[serde(default)]
     pub method: Option<String>,
-    /// Such as `/v1/users`.
+    /// How the path and the query start: `/v1/users` is also the start of `/v1/users/count`, but
+    /// `/v1/users?` is not.
     #[serde(default)]
     pub path_prefix: Option<String>,
+    /// What the query must hold, such as `offset` with the value `500`.
+    #[serde(default)]
+    pub query: BTreeMap<String, String>,
+}
+
+impl Matcher {
+    pub(crate) fn new(method: &str, path_prefix: &str) -> Self {
+        Self {
+            method: Some(method.to_owned()),
+            path_prefix: Some(path_prefix.to_owned()),
+            query: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn hits(&self, method: &Method, uri: &Uri) -> bool {
+        let is_method = |wanted: &String| wanted.eq_ignore_ascii_case(method.as_str());
+        let target = uri.path_and_query().map_or("", |target| target.as_str());
+        let is_prefix = |prefix: &String| target.starts_with(prefix.as_str());
+        self.method.as_ref().is_none_or(is_method)
+            && self.path_prefix.as_ref().is_none_or(is_prefix)
+            && self.is_in(uri.query().unwrap_or_default())
+    }
+
+    fn is_in(&self, query: &str) -> bool {
+        if self.query.is_empty() {
+            return true;
+        }
+        let query = Query::parse(query);
+        let mut wanted = self.query.iter();
+        wanted.all(|(name, value)| query.first(name) == Some(value))
+    }
 }
 
 /// What happens to a spoiled call.
@@ -62,6 +100,7 @@ impl Fault {
     pub fn new(effect: Effect) -> Self {
         Self {
             matcher: Matcher::default(),
+            skip: 0,
             times: None,
             effect,
         }
@@ -112,44 +151,56 @@ impl Fault {
     /// Only calls with this method whose path starts like this.
     #[must_use]
     pub fn on(mut self, method: &str, path_prefix: &str) -> Self {
-        self.matcher = Matcher {
-            method: Some(method.to_owned()),
-            path_prefix: Some(path_prefix.to_owned()),
-        };
+        self.matcher = Matcher::new(method, path_prefix);
         self
     }
 
-    /// Only the first `times` calls.
+    /// Only calls whose query holds this, such as one certain page of a list.
+    #[must_use]
+    pub fn with_query(mut self, name: &str, value: &str) -> Self {
+        let query = &mut self.matcher.query;
+        query.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Not the first `n` calls.
+    #[must_use]
+    pub fn skip(mut self, n: u32) -> Self {
+        self.skip = n;
+        self
+    }
+
+    /// Only the first `times` calls, after those that it skips.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// Only the first call.
+    /// Only one call: the first, or the one after those that it skips.
     #[must_use]
     pub fn once(self) -> Self {
         self.times(1)
     }
-
-    fn hits(&self, method: &Method, path: &str) -> bool {
-        let is_method = |wanted: &String| wanted.eq_ignore_ascii_case(method.as_str());
-        let is_prefix = |prefix: &String| path.starts_with(prefix.as_str());
-        self.times != Some(0)
-            && self.matcher.method.as_ref().is_none_or(is_method)
-            && self.matcher.path_prefix.as_ref().is_none_or(is_prefix)
-    }
 }
 
-/// The effect of the first fault that hits this call, which uses it up by one.
-pub(crate) fn take(faults: &mut Vec<Fault>, method: &Method, path: &str) -> Option<Effect> {
-    let fault = faults.iter_mut().find(|fault| fault.hits(method, path))?;
-    let effect = fault.effect.clone();
-    if let Some(times) = &mut fault.times {
-        *times -= 1;
+/// The effect of the first fault that spoils this call, which uses it up by one.
+/// The others that it would hit have seen it, too.
+pub(crate) fn take(faults: &mut Vec<Fault>, method: &Method, uri: &Uri) -> Option<Effect> {
+    let mut effect = None;
+    for fault in faults.iter_mut() {
+        if !fault.matcher.hits(method, uri) || fault.times == Some(0) {
+            continue;
+        }
+        if fault.skip > 0 {
+            fault.skip -= 1;
+        } else if effect.is_none() {
+            effect = Some(fault.effect.clone());
+            fault.times = fault.times.map(|times| times - 1);
+        }
     }
     faults.retain(|fault| fault.times != Some(0));
-    Some(effect)
+    effect
 }
 
 /// The form in which an effect goes over the wire.

@@ -16,6 +16,7 @@ use crate::entities::{
 };
 use crate::error::Error;
 use crate::faults::Fault;
+use crate::hooks::Hooks;
 use crate::limits::Limits;
 use crate::metadata;
 use crate::options::MemberEvents;
@@ -42,7 +43,10 @@ pub(crate) struct Instance {
     pub(crate) store: Store,
     pub(crate) queue: Queue,
     pub(crate) limits: Limits,
+    /// How many calls it takes in ten seconds.
+    pub(crate) limit: Option<u32>,
     pub(crate) faults: Vec<Fault>,
+    pub(crate) hooks: Hooks,
     pub(crate) outage: Option<Outage>,
     pub(crate) requests: Log,
     /// Writes make no webhooks while this is set.
@@ -103,7 +107,9 @@ impl Instance {
             store: Store::default(),
             queue: Queue::default(),
             limits: Limits::default(),
+            limit: None,
             faults: Vec::new(),
+            hooks: Hooks::default(),
             outage: None,
             requests: Log::default(),
             is_silent: false,
@@ -117,6 +123,7 @@ impl Instance {
         self.queue.clear();
         self.limits = Limits::default();
         self.faults.clear();
+        self.hooks.clear();
         self.outage = None;
         self.requests = Log::default();
         self.sessions_by_user.clear();

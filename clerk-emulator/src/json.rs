@@ -26,6 +26,13 @@ impl Formatter for Go {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
+        // Hardly any text needs an escape, and long lists are made of such texts.
+        if !fragment
+            .bytes()
+            .fold(false, |is_found, byte| is_found | may_be_special(byte))
+        {
+            return self.0.write_string_fragment(writer, fragment);
+        }
         let mut rest = fragment;
         while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
             let (plain, tail) = rest.split_at(at);
@@ -38,6 +45,11 @@ impl Formatter for Go {
         }
         self.0.write_string_fragment(writer, rest)
     }
+}
+
+/// Can a character that Go escapes start with this byte?
+fn may_be_special(byte: u8) -> bool {
+    matches!(byte, b'<' | b'>' | b'&' | 0xE2)
 }
 
 #[cfg(test)]

@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::num::ParseIntError;
 use std::process::ExitCode;
 use std::{env, fs, io};
 
-use clerk_emulator::{Emulator, Options};
+use clerk_emulator::{Emulator, Fill, Options};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// The flags; `--secret-key x` is also `EMULATOR_SECRET_KEY=x`.
-const FLAGS: [&str; 10] = [
+const FLAGS: [&str; 12] = [
     "listen",
     "secret-key",
     "webhook-secret",
@@ -24,6 +25,12 @@ const FLAGS: [&str; 10] = [
     "jwt-key-file",
     // A file with `{"users": [..], "organizations": [..]}`, or the word `demo`.
     "seed",
+    // How many objects to add beside the seed, without webhooks, as JSON:
+    // `{"users": 100000, "organizations": 10000, "memberships": 300000}`.
+    "fill",
+    // How many calls the instance takes in ten seconds: a number, `production` (1000, which is
+    // also the default), `development` (100) or `none`.
+    "instance-limit",
     // Whether memberships that end with their user or organization make webhooks:
     // `none`, `before` or `after` that of the user or organization.
     "member-events",
@@ -58,6 +65,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         Some("demo") => emulator.seed_demo()?,
         Some(path) => emulator.seed(serde_json::from_str(&fs::read_to_string(path)?)?)?,
     }
+    emulator.fill(fill(&flags)?)?;
     announce(&emulator, &flags);
 
     let mut terminate = signal(SignalKind::terminate())?;
@@ -123,12 +131,30 @@ fn options(flags: &HashMap<&str, String>) -> Result<Options, Box<dyn Error>> {
     if let Some(when) = flags.get("member-events") {
         options.member_events = serde_json::from_value(json!(when))?;
     }
+    if let Some(limit) = flags.get("instance-limit") {
+        options.instance_limit = instance_limit(limit)?;
+    }
     options.private_key_pem = match flags.get("private-key-file").map(fs::read_to_string) {
         Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         Some(Ok(pem)) => Some(pem),
         Some(Err(_)) | None => None,
     };
     Ok(options)
+}
+
+fn fill(flags: &HashMap<&str, String>) -> Result<Fill, serde_json::Error> {
+    let text = flags.get("fill");
+    text.map_or(Ok(Fill::default()), |text| serde_json::from_str(text))
+}
+
+/// How many calls Clerk takes in ten seconds, by the kind of the instance.
+fn instance_limit(text: &str) -> Result<Option<u32>, ParseIntError> {
+    match text {
+        "production" => Ok(Some(1000)),
+        "development" => Ok(Some(100)),
+        "none" => Ok(None),
+        number => number.parse().map(Some),
+    }
 }
 
 /// Tells whoever started it, in one line of JSON, that it is ready and how to reach it.
@@ -145,4 +171,45 @@ fn announce(emulator: &Emulator, flags: &HashMap<&str, String>) {
         "webhookUrl": flags.get("webhook-url"),
     });
     println!("{ready}");
+}
+
+#[cfg(test)]
+mod tests {
+    //! What the flags mean.
+
+    use super::*;
+
+    #[test]
+    fn the_limit_of_an_instance_is_a_number_or_the_kind_of_the_instance() {
+        let check = |text: &str, expected| {
+            let flags = HashMap::from([("instance-limit", text.to_owned())]);
+            assert_eq!(options(&flags).unwrap().instance_limit, expected, "{text}");
+        };
+        check("production", Some(1000));
+        check("development", Some(100));
+        check("7", Some(7));
+        check("none", None);
+        assert_eq!(
+            options(&HashMap::new()).unwrap().instance_limit,
+            Some(1000),
+            "by default it is one in production"
+        );
+        let wrong = HashMap::from([("instance-limit", "staging".to_owned())]);
+        assert!(options(&wrong).is_err());
+    }
+
+    #[test]
+    fn an_instance_is_filled_with_what_is_named() {
+        let arguments = ["--fill", r#"{"users": 3, "memberships": 2}"#];
+        let flags = flags(arguments.into_iter().map(str::to_owned)).unwrap();
+        let expected = Fill {
+            users: 3,
+            memberships: 2,
+            ..Fill::default()
+        };
+        assert_eq!(fill(&flags).unwrap(), expected);
+        assert_eq!(fill(&HashMap::new()).unwrap(), Fill::default());
+        let wrong = HashMap::from([("fill", r#"{"people": 3}"#.to_owned())]);
+        assert!(fill(&wrong).is_err());
+    }
 }

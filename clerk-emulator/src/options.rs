@@ -46,7 +46,8 @@ pub struct Options {
     pub auto_deliver: bool,
     /// How long a receiver of webhooks may take.
     pub webhook_timeout: Duration,
-    /// How many calls the instance takes in ten seconds.
+    /// How many calls the instance takes in ten seconds: of Clerk's, one in production takes a
+    /// thousand and one for development a hundred.
     pub instance_limit: Option<u32>,
     /// How many updates a user, an organization or a membership takes in ten seconds.
     pub user_limit: Option<u32>,

@@ -28,6 +28,18 @@ pub struct Request {
     pub(crate) number: u64,
 }
 
+/// How many calls there were, and how they were answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Calls {
+    /// All of them, also those that got no answer.
+    pub n_calls: u64,
+    /// How many were refused as too many, with a 429.
+    pub n_rate_limited: u64,
+    /// How many got each status.
+    pub by_status: BTreeMap<u16, u64>,
+}
+
 /// What stands in the place of a secret.
 const REDACTED: &str = "[redacted]";
 
@@ -65,12 +77,14 @@ const MEMORY: usize = 100_000;
 pub(crate) struct Log {
     requests: VecDeque<Request>,
     n_so_far: u64,
+    calls: Calls,
 }
 
 impl Log {
     /// Writes down a call and returns its number.
     pub(crate) fn push(&mut self, mut request: Request) -> u64 {
         self.n_so_far += 1;
+        self.calls.n_calls += 1;
         request.number = self.n_so_far;
         self.requests.push_back(request);
         if self.requests.len() > MEMORY {
@@ -81,6 +95,8 @@ impl Log {
 
     /// Writes down how a call was answered.
     pub(crate) fn answered(&mut self, number: u64, status: u16) {
+        *self.calls.by_status.entry(status).or_default() += 1;
+        self.calls.n_rate_limited += u64::from(status == 429);
         let request = self
             .requests
             .iter_mut()
@@ -95,7 +111,13 @@ impl Log {
         &self.requests
     }
 
+    /// The number of calls since they were last forgotten.
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
     pub(crate) fn clear(&mut self) {
         self.requests.clear();
+        self.calls = Calls::default();
     }
 }

@@ -117,6 +117,13 @@ fn ok(value: &impl Serialize) -> Answer {
     Ok(json::encode(value))
 }
 
+/// A page of a list, with the length of the whole list.
+#[derive(Serialize)]
+struct Page<T> {
+    data: Vec<T>,
+    total_count: usize,
+}
+
 /// A list: bare as it always was, or with its total when the caller asks for pages.
 fn list<T: Serialize>(call: &Call, items: &[T]) -> Answer {
     let page = call.query.page()?;

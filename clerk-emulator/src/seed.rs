@@ -1,7 +1,10 @@
 //! Users and organizations written by hand: for seeds, for tests, for what somebody does in the dashboard.
 
+mod fill;
 mod organizations;
 
+pub use fill::Fill;
+pub(crate) use fill::fill;
 pub(crate) use organizations::{NewOrganization, edit_member, edit_organization};
 
 use serde::Deserialize;

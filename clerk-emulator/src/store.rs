@@ -1,13 +1,15 @@
 //! What the instance holds: users, sessions, invitations, organizations. No HTTP, no clock, no
 //! webhooks.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::entities::{Invitation, Session, User};
 use crate::error::Error;
+use in_order::{InOrder, Placed, Places};
 use organizations::Organizations;
 
+mod in_order;
 pub(crate) mod listing;
 pub(crate) mod organizations;
 pub(crate) mod roles;
@@ -15,8 +17,9 @@ pub(crate) mod roles;
 /// The objects of one instance, with the indexes that keep identifiers unique.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    users: HashMap<String, User>,
-    by_created_at: BTreeSet<(i64, String)>,
+    users: HashMap<Arc<str>, Placed<User>>,
+    by_created_at: InOrder,
+    places: Places,
     /// Who owns an identifier: (name of the field, value) to user id.
     claims: HashMap<(&'static str, String), String>,
     /// The owner of each e-mail address, by the id of the address.
@@ -29,16 +32,18 @@ pub(crate) struct Store {
 impl Store {
     /// The user with this id.
     pub(crate) fn user(&self, id: &str) -> Result<&User, Error> {
-        self.users
-            .get(id)
-            .ok_or_else(|| Error::not_found("user", id))
+        self.known(id).ok_or_else(|| Error::not_found("user", id))
+    }
+
+    fn known(&self, id: &str) -> Option<&User> {
+        self.users.get(id).map(|placed| &placed.object)
     }
 
     /// The user whose e-mail address has this id.
     pub(crate) fn owner_of_address(&self, address_id: &str) -> Result<&User, Error> {
         self.addresses
             .get(address_id)
-            .and_then(|user_id| self.users.get(user_id))
+            .and_then(|user_id| self.known(user_id))
             .ok_or_else(|| Error::not_found("email address", address_id))
     }
 
@@ -46,30 +51,46 @@ impl Store {
     pub(crate) fn owner_of_email(&self, email_address: &str) -> Option<&User> {
         self.claims
             .get(&("email_address", email_address.to_owned()))
-            .and_then(|user_id| self.users.get(user_id))
+            .and_then(|user_id| self.known(user_id))
+    }
+
+    /// How many users there are.
+    pub(crate) fn n_users(&self) -> usize {
+        self.users.len()
     }
 
     /// Users, oldest first.
     pub(crate) fn users(&self) -> impl DoubleEndedIterator<Item = &User> {
-        self.by_created_at
-            .iter()
-            .filter_map(|(_, id)| self.users.get(id))
+        let ids = self.by_created_at.skip_oldest(0);
+        ids.filter_map(|id| self.known(id))
     }
 
-    /// Users made after this one, oldest first.
-    pub(crate) fn users_after(&self, user: &User) -> impl Iterator<Item = &User> {
-        let key = (user.created_at, user.id.clone());
-        self.by_created_at
-            .range((Bound::Excluded(key), Bound::Unbounded))
-            .filter_map(|(_, id)| self.users.get(id))
+    /// All users but the `n` oldest, oldest first.
+    pub(crate) fn users_without_oldest(&self, n: usize) -> impl Iterator<Item = &User> {
+        let ids = self.by_created_at.skip_oldest(n);
+        ids.filter_map(|id| self.known(id))
     }
 
-    /// Users made before this one, newest first.
-    pub(crate) fn users_before(&self, user: &User) -> impl Iterator<Item = &User> {
-        self.by_created_at
-            .range(..(user.created_at, user.id.clone()))
-            .rev()
-            .filter_map(|(_, id)| self.users.get(id))
+    /// All users but the `n` newest, newest first.
+    pub(crate) fn users_without_newest(&self, n: usize) -> impl Iterator<Item = &User> {
+        let ids = self.by_created_at.skip_newest(n);
+        ids.filter_map(|id| self.known(id))
+    }
+
+    /// The users with these ids, as far as there are such, oldest first.
+    pub(crate) fn users_with<'a>(&'a self, ids: &HashSet<String>) -> Vec<&'a User> {
+        let placed = ids.iter().filter_map(|id| self.users.get(id.as_str()));
+        let mut found: Vec<&Placed<User>> = placed.collect();
+        found.sort_by_key(|placed| placed.place);
+        found.into_iter().map(|placed| &placed.object).collect()
+    }
+
+    /// How many users were made before this one.
+    pub(crate) fn n_older(&self, id: &str) -> Result<usize, Error> {
+        let placed = self.users.get(id);
+        placed
+            .map(|placed| self.by_created_at.n_before(placed.place))
+            .ok_or_else(|| Error::not_found("user", id))
     }
 
     /// Adds the user, or puts it in the place of its former self.
@@ -82,6 +103,7 @@ impl Store {
                 return Err(Error::taken(name));
             }
         }
+        let former = self.users.get(user.id.as_str()).map(|former| former.place);
         self.remove(&user.id);
         for claim in identifiers(&user) {
             self.claims.insert(claim, user.id.clone());
@@ -89,23 +111,27 @@ impl Store {
         for address in &user.email_addresses {
             self.addresses.insert(address.id.clone(), user.id.clone());
         }
-        self.by_created_at
-            .insert((user.created_at, user.id.clone()));
-        self.users.insert(user.id.clone(), user.clone());
+        let id: Arc<str> = Arc::from(user.id.as_str());
+        let place = self.places.place(user.created_at, former);
+        self.by_created_at.insert(place, Arc::clone(&id));
+        let object = user.clone();
+        self.users.insert(id, Placed { place, object });
         Ok(user)
     }
 
     /// Takes the user out.
     pub(crate) fn remove(&mut self, id: &str) -> Option<User> {
-        let user = self.users.remove(id)?;
+        let Placed {
+            place,
+            object: user,
+        } = self.users.remove(id)?;
         for claim in identifiers(&user) {
             self.claims.remove(&claim);
         }
         for address in &user.email_addresses {
             self.addresses.remove(&address.id);
         }
-        self.by_created_at
-            .remove(&(user.created_at, user.id.clone()));
+        self.by_created_at.remove(place);
         Some(user)
     }
 

@@ -1,13 +1,14 @@
 //! What the handle, the server and the background task share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::emulator::Running;
 use crate::entities::{Organization, User};
 use crate::error::Error;
 use crate::instance::Instance;
@@ -26,10 +27,11 @@ pub(crate) struct World {
     pub(crate) instance_id: String,
     pub(crate) secret_key: String,
     pub(crate) webhook_secret: String,
-    pub(crate) instance_limit: Option<u32>,
     pub(crate) user_limit: Option<u32>,
     pub(crate) http: reqwest::Client,
     pub(crate) instance: Mutex<Instance>,
+    /// What a handle that is made later shares with the others.
+    pub(crate) running: OnceLock<Weak<Running>>,
     is_auto: AtomicBool,
     wake: Notify,
 }
@@ -79,10 +81,10 @@ impl World {
             instance_id: options.instance_id.clone(),
             secret_key: options.secret_key.clone(),
             webhook_secret: options.webhook_secret.clone(),
-            instance_limit: options.instance_limit,
             user_limit: options.user_limit,
             http: delivery::client(options.webhook_timeout)?,
             instance: Mutex::new(instance),
+            running: OnceLock::new(),
             is_auto: AtomicBool::new(options.auto_deliver),
             wake: Notify::new(),
         })

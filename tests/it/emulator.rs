@@ -1,8 +1,9 @@
 //! The emulator over HTTP: does it behave as Clerk is known to?
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use clerk_emulator::{Deliver, Emulator, Fault, Options, Order, Status};
+use clerk_emulator::{Deliver, Emulator, Fault, Fill, Options, Order, Status};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use svix::webhooks::Webhook;
@@ -874,6 +875,331 @@ async fn an_instance_takes_its_limit_and_hands_out_keys_beyond_it() {
     let refusal = api.refusal("GET", "/v1/users", Value::Null).await;
     assert_eq!(refusal, (429, "too_many_requests".to_owned()));
     api.get("/v1/jwks").await;
+}
+
+/// Adds users of these names, all within one millisecond.
+fn add_at_once(emulator: &Emulator, names: &[&str]) {
+    emulator.freeze_clock();
+    for name in names {
+        emulator.create_user(json!({"id": format!("user_{name}")}));
+    }
+}
+
+#[tokio::test]
+async fn users_of_one_millisecond_keep_the_order_in_which_they_came() {
+    let api = Api::new().await;
+    add_at_once(&api.emulator, &["d", "a", "c", "e", "b"]);
+    let oldest_first = ["d", "a", "c", "e", "b"];
+    assert_eq!(api.ids("order_by=created_at").await, oldest_first);
+    api.emulator.set_role("user_a", "ADMIN");
+    assert_eq!(api.ids("order_by=%2Bcreated_at").await, oldest_first);
+    assert_eq!(api.ids("limit=2&offset=1").await, ["e", "c"]);
+    let ascending = "order_by=created_at&starting_after=user_a";
+    assert_eq!(api.ids(ascending).await, ["c", "e", "b"]);
+    assert_eq!(api.ids("starting_after=user_a").await, ["d"]);
+    assert_eq!(
+        api.ids("user_id=user_b&user_id=user_a&user_id=user_d")
+            .await,
+        ["b", "a", "d"]
+    );
+}
+
+#[tokio::test]
+async fn a_filter_and_a_cursor_work_together() {
+    let api = Api::new().await;
+    add_at_once(&api.emulator, &["a", "b", "c", "d", "e"]);
+    let query = "order_by=created_at&user_id=-user_c&starting_after=user_b&limit=1";
+    assert_eq!(api.ids(query).await, ["d"]);
+    let query = "order_by=created_at&user_id=user_a&user_id=user_d&starting_after=user_b";
+    assert_eq!(api.ids(query).await, ["d"]);
+    assert_eq!(
+        api.ids("user_id=user_a&user_id=user_d&offset=1").await,
+        ["a"]
+    );
+    assert_eq!(
+        api.ids("user_id=-user_e&offset=1&limit=2").await,
+        ["c", "b"]
+    );
+    let counted = api
+        .get("/v1/users/count?user_id=user_a&user_id=user_x")
+        .await;
+    assert_eq!(counted["total_count"], 1);
+}
+
+#[tokio::test]
+async fn a_list_by_offset_shifts_when_somebody_before_it_is_deleted() {
+    let api = Api::new().await;
+    add_at_once(&api.emulator, &["a", "b", "c", "d"]);
+    api.emulator
+        .after_request(1, "GET", "/v1/users?", |clerk| clerk.delete_user("user_a"));
+    let page = "order_by=created_at&limit=2";
+    assert_eq!(api.ids(page).await, ["a", "b"]);
+    assert_eq!(api.ids(&format!("{page}&offset=2")).await, ["d"]);
+}
+
+#[tokio::test]
+async fn a_cursor_of_a_deleted_user_is_refused() {
+    let api = Api::new().await;
+    add_at_once(&api.emulator, &["a", "b", "c"]);
+    api.emulator.delete_user("user_b");
+    let path = "/v1/users?order_by=created_at&starting_after=user_b";
+    let refusal = api.refusal("GET", path, Value::Null).await;
+    assert_eq!(refusal, (422, "form_param_value_invalid".to_owned()));
+}
+
+#[tokio::test]
+async fn a_hook_runs_once_before_or_after_its_call() {
+    let api = Api::new().await;
+    add_at_once(&api.emulator, &["a"]);
+    let add = |id: &'static str| {
+        move |clerk: &Emulator| {
+            clerk.create_user(json!({"id": format!("user_{id}")}));
+        }
+    };
+    api.emulator
+        .before_request(2, "GET", "/v1/users?", add("before"));
+    api.emulator
+        .after_request(2, "GET", "/v1/users?", add("after"));
+    let list = "order_by=created_at";
+    assert_eq!(api.ids(list).await, ["a"], "the first call");
+    api.get("/v1/users/count").await;
+    assert_eq!(api.ids(list).await, ["a", "before"], "the second call");
+    let everybody = ["a", "before", "after"];
+    assert_eq!(api.ids(list).await, everybody, "the third call");
+    assert_eq!(api.ids(list).await, everybody, "the fourth call");
+    assert_eq!(event_types(&api.emulator), ["user.created"; 3]);
+}
+
+#[tokio::test]
+async fn a_hook_can_run_at_every_call_until_it_is_taken_back() {
+    let api = Api::new().await;
+    let mut n = 0;
+    api.emulator
+        .before_each_request("GET", "/v1/users", move |clerk| {
+            n += 1;
+            clerk.silently(|clerk| clerk.create_user(json!({"id": format!("user_{n}")})));
+        });
+    api.emulator
+        .after_each_request("GET", "/v1/users", |clerk| {
+            let last = clerk.user_ids().pop().unwrap();
+            clerk.update_user(&last, json!({"first_name": "Seen"}));
+        });
+    let first_names = async || {
+        let users = api.get("/v1/users?order_by=created_at").await;
+        let users = users.as_array().unwrap().iter();
+        users
+            .map(|user| user["first_name"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(first_names().await, [Value::Null]);
+    assert_eq!(first_names().await, [json!("Seen"), Value::Null]);
+    assert_eq!(event_types(&api.emulator), ["user.updated"; 2]);
+    api.emulator.clear_hooks();
+    assert_eq!(first_names().await, [json!("Seen"), json!("Seen")]);
+}
+
+#[tokio::test]
+async fn a_hook_can_order_a_fault_for_its_own_call() {
+    let api = Api::new().await;
+    api.emulator
+        .before_request(1, "GET", "/v1/users?offset=10", |clerk| {
+            clerk.fault(Fault::status(500).once());
+        });
+    assert_eq!(
+        api.call("GET", "/v1/users?offset=0", json!({})).await.0,
+        200
+    );
+    assert_eq!(
+        api.call("GET", "/v1/users?offset=10", json!({})).await.0,
+        500
+    );
+    assert_eq!(
+        api.call("GET", "/v1/users?offset=10", json!({})).await.0,
+        200
+    );
+}
+
+#[tokio::test]
+async fn a_hook_does_not_keep_an_emulator_alive() {
+    let emulator = Emulator::start(Options::default()).await.unwrap();
+    let url = emulator.url().to_owned();
+    emulator.before_each_request("GET", "/v1/users", |_| {});
+    assert!(reqwest::get(format!("{url}/v1/users")).await.is_ok());
+    drop(emulator);
+    wait_until_refused(&url).await;
+}
+
+#[tokio::test]
+async fn a_fault_hits_one_page_of_a_list_once() {
+    let api = Api::new().await;
+    let status = async |path: &str| api.call("GET", path, json!({})).await.0;
+    let list = "/v1/organization_memberships";
+    api.emulator
+        .fault(Fault::status(500).on("GET", list).skip(1).once());
+    let offsets = ["", "?offset=500", "?offset=500"];
+    let mut seen = Vec::new();
+    for query in offsets {
+        seen.push(status(&format!("{list}{query}")).await);
+    }
+    assert_eq!(seen, [200, 500, 200]);
+
+    let fault = json!({
+        "match": {"path_prefix": "/v1/users", "query": {"offset": "500"}}, "skip": 1, "times": 1,
+        "effect": {"status": 503},
+    });
+    api.call("POST", "/_emulator/faults", fault).await;
+    let mut seen = Vec::new();
+    for offset in [500, 0, 500, 500] {
+        seen.push(status(&format!("/v1/users?limit=500&offset={offset}")).await);
+    }
+    assert_eq!(seen, [200, 200, 503, 200]);
+}
+
+#[tokio::test]
+async fn a_filled_instance_looks_as_if_it_had_been_used_for_years() {
+    let api = Api::new().await;
+    let fill = json!({"users": 2000, "organizations": 100, "memberships": 5000});
+    let (status, _) = api.call("POST", "/_emulator/fill", fill).await;
+    assert_eq!(status, 200);
+    assert_eq!(event_types(&api.emulator), [""; 0]);
+
+    let users = api.emulator.users();
+    let now = api.emulator.now_ms();
+    assert_eq!(users.len(), 2000);
+    let distinct = |what: &dyn Fn(&Value) -> String| {
+        let values: HashSet<String> = users.iter().map(what).collect();
+        values.len()
+    };
+    assert_eq!(
+        distinct(&|user| user["email_addresses"][0]["email_address"].to_string()),
+        2000
+    );
+    assert_eq!(distinct(&|user| user["created_at"].to_string()), 2000);
+    assert_eq!(distinct(&|user| user["updated_at"].to_string()), 2000);
+    for user in &users {
+        let address = &user["email_addresses"][0];
+        assert_eq!(address["verification"]["status"], "verified");
+        assert_eq!(address["id"], user["primary_email_address_id"]);
+        assert!(!user["first_name"].as_str().unwrap().is_empty());
+        let created_at = user["created_at"].as_i64().unwrap();
+        let updated_at = user["updated_at"].as_i64().unwrap();
+        assert!(0 < created_at && created_at <= updated_at && updated_at < now);
+    }
+    let n_with = |role: Value| {
+        let has_role = |user: &&Value| user["public_metadata"]["role"] == role;
+        users.iter().filter(has_role).count()
+    };
+    let roles = [json!("ADMIN"), json!("INSTRUCTOR"), json!("STUDENT")];
+    assert_eq!(roles.map(n_with), [20, 200, 1680]);
+    assert_eq!(n_with(Value::Null), 100);
+
+    // A second time it is as many again.
+    let mut more = Fill {
+        users: 10,
+        organizations: 5,
+        memberships: 50,
+    };
+    api.emulator.fill(more).unwrap();
+    assert_eq!(api.emulator.user_ids().len(), 2010);
+    more.memberships = 51;
+    let refused = api.emulator.fill(more).unwrap_err();
+    assert!(refused.to_string().contains("more memberships than pairs"));
+    assert_eq!(api.emulator.user_ids().len(), 2010, "nothing was added");
+}
+
+/// The least time that a call takes.
+async fn least_time(api: &Api, path: &str) -> Duration {
+    let mut least = Duration::MAX;
+    for _ in 0..10 {
+        let started = Instant::now();
+        api.get(path).await;
+        least = least.min(started.elapsed());
+    }
+    least
+}
+
+#[tokio::test]
+async fn a_page_costs_the_same_wherever_it_is_and_however_long_the_list() {
+    let api = Api::new().await;
+    let mut paths = vec![("/v1/users/count".to_owned(), 0)];
+    for (list, n) in [
+        ("users", 20_000),
+        ("organizations", 10_000),
+        ("organization_memberships", 40_000),
+    ] {
+        for order in ["%2Bcreated_at", "-created_at"] {
+            let path = format!("/v1/{list}?limit=1&order_by={order}");
+            paths.push((path.clone(), 0));
+            paths.push((path, n - 1));
+        }
+    }
+    let mut in_empty_lists = Vec::new();
+    for (path, _) in &paths {
+        in_empty_lists.push(least_time(&api, path).await);
+    }
+    let fill = Fill {
+        users: 20_000,
+        organizations: 10_000,
+        memberships: 40_000,
+    };
+    api.emulator.fill(fill).unwrap();
+    for ((path, offset), before) in paths.iter().zip(in_empty_lists) {
+        let path = match offset {
+            0 => path.clone(),
+            offset => format!("{path}&offset={offset}"),
+        };
+        let now = least_time(&api, &path).await;
+        let at_most = 3 * before + Duration::from_millis(3);
+        assert!(
+            now < at_most,
+            "{path}: {now:?}, in an empty list {before:?}"
+        );
+        let page = api.get(&path).await;
+        if let Some(items) = page.get("data").unwrap_or(&page).as_array() {
+            assert_eq!(items.len(), 1, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_limit_of_an_instance_holds_and_says_how_often() {
+    let api = Api::new().await;
+    let users = 1000;
+    let fill = Fill {
+        users,
+        ..Fill::default()
+    };
+    api.emulator.fill(fill).unwrap();
+    api.call("POST", "/_emulator/limits", json!({"instance": 100}))
+        .await;
+    api.emulator.freeze_clock();
+    for n in 0..100 {
+        let path = format!("/v1/users?limit=10&offset={}", 10 * n);
+        assert_eq!(api.get(&path).await.as_array().unwrap().len(), 10);
+        api.emulator.advance(Duration::from_millis(10));
+    }
+    for _ in 0..3 {
+        let response = api.send(Method::GET, "/v1/users", &json!({})).await;
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()["retry-after"], "9");
+    }
+    api.emulator.advance(Duration::from_secs(9));
+    assert_eq!(api.get("/v1/users").await.as_array().unwrap().len(), 10);
+
+    let calls = api.emulator.calls();
+    assert_eq!((calls.n_calls, calls.n_rate_limited), (104, 3));
+    assert_eq!(
+        api.get("/_emulator/calls").await,
+        json!({"n_calls": 104, "n_rate_limited": 3, "by_status": {"200": 101, "429": 3}})
+    );
+    api.emulator.clear_requests();
+    assert_eq!(api.emulator.calls().n_calls, 0);
+
+    api.emulator.limit_instance(None);
+    for _ in 0..101 {
+        api.get("/v1/users/count").await;
+    }
+    assert_eq!(api.emulator.calls().n_rate_limited, 0);
 }
 
 #[tokio::test]

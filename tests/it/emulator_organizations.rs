@@ -1,8 +1,9 @@
 //! Organizations and memberships in the emulator: do they behave as Clerk's are known to?
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use clerk_emulator::{MemberEvents, Options, TokenVersion};
+use clerk_emulator::{Fill, MemberEvents, Options, TokenVersion};
 use serde_json::{Value, json};
 
 use crate::emulator::{Api, event_types, id};
@@ -544,6 +545,126 @@ async fn organizations_are_filtered_and_ordered() {
         (&taught["role_name"], &taught["permissions"]),
         (&json!("Teacher"), &json!([]))
     );
+}
+
+#[tokio::test]
+async fn an_organization_is_asked_for_by_id_with_others_up_to_a_hundred() {
+    let api = Api::new().await;
+    api.emulator.freeze_clock();
+    for name in ["c", "a", "b"] {
+        let new = json!({"id": format!("org_{name}"), "name": name});
+        api.emulator.create_organization(new);
+    }
+    let query = |n: usize| {
+        let mut ids = vec!["org_b".to_owned(), "org_c".to_owned()];
+        ids.extend((2..n).map(|n| format!("org_{n}")));
+        let ids: Vec<String> = ids
+            .iter()
+            .map(|id| format!("organization_id={id}"))
+            .collect();
+        format!("/v1/organizations?order_by=created_at&{}", ids.join("&"))
+    };
+    let found = api.get(&query(100)).await;
+    assert_eq!(ids(&found), ["org_c", "org_b"]);
+    assert_eq!(found["total_count"], 2);
+    let (status, _) = api.refusal("GET", &query(101), Value::Null).await;
+    assert_eq!(status, 422);
+    let list = "/v1/organizations?order_by";
+    for (order, expected) in [
+        ("%2Bcreated_at&limit=2", ["org_c", "org_a"]),
+        ("%2Bcreated_at&offset=1", ["org_a", "org_b"]),
+        ("-created_at&offset=1", ["org_a", "org_c"]),
+        ("-name&limit=2", ["org_c", "org_b"]),
+    ] {
+        let page = api.get(&format!("{list}={order}")).await;
+        assert_eq!(ids(&page), expected, "{order}");
+        assert_eq!(page["total_count"], 3);
+    }
+}
+
+#[tokio::test]
+async fn all_memberships_are_ordered_and_shift_when_one_of_them_ends() {
+    let api = Api::new().await;
+    api.emulator.freeze_clock();
+    for name in ["c", "a", "b", "d"] {
+        let new = json!({"id": format!("user_{name}"), "first_name": name});
+        api.emulator.create_user(new);
+    }
+    api.emulator
+        .create_organization(json!({"id": "org_1", "name": "One"}));
+    for name in ["c", "a", "b", "d"] {
+        let user_id = format!("user_{name}");
+        api.emulator.add_member("org_1", &user_id, "org:member");
+    }
+    api.emulator.set_member_role("org_1", "user_c", "org:admin");
+    let path = "/v1/organization_memberships?order_by";
+    for (order, expected) in [
+        ("created_at", ["user_c", "user_a", "user_b", "user_d"]),
+        ("-created_at", ["user_d", "user_b", "user_a", "user_c"]),
+        ("%2Bfirst_name", ["user_a", "user_b", "user_c", "user_d"]),
+    ] {
+        let list = api.get(&format!("{path}={order}")).await;
+        assert_eq!(ids(&list), expected, "{order}");
+    }
+
+    let list = "/v1/organization_memberships";
+    api.emulator.after_request(1, "GET", list, |clerk| {
+        clerk.remove_member("org_1", "user_c");
+    });
+    let first = api.get(&format!("{path}=created_at&limit=2")).await;
+    assert_eq!(ids(&first), ["user_c", "user_a"]);
+    assert_eq!(first["total_count"], 4);
+    let second = api
+        .get(&format!("{path}=created_at&limit=2&offset=2"))
+        .await;
+    assert_eq!(ids(&second), ["user_d"]);
+    assert_eq!(second["total_count"], 3);
+}
+
+#[tokio::test]
+async fn a_filled_instance_has_members_in_organizations_and_no_pair_twice() {
+    let api = Api::new().await;
+    let fill = Fill {
+        users: 600,
+        organizations: 40,
+        memberships: 2000,
+    };
+    api.emulator.fill(fill).unwrap();
+    assert_eq!(event_types(&api.emulator), [""; 0]);
+    let pairs = api.emulator.member_ids();
+    let distinct: HashSet<&(String, String)> = pairs.iter().collect();
+    assert_eq!((pairs.len(), distinct.len()), (2000, 2000));
+
+    let mut n_seen = 0;
+    let mut times = HashSet::new();
+    for page in 0..4 {
+        let path = "/v1/organization_memberships?limit=500&order_by=%2Bcreated_at";
+        let page = api.get(&format!("{path}&offset={}", 500 * page)).await;
+        assert_eq!(page["total_count"], 2000);
+        for shown in page["data"].as_array().unwrap() {
+            let (organization_id, user_id) = &pairs[n_seen];
+            assert_eq!(shown["organization"]["id"], *organization_id);
+            assert_eq!(shown["public_user_data"]["user_id"], *user_id);
+            let identifier = shown["public_user_data"]["identifier"].as_str();
+            assert!(identifier.unwrap().ends_with("@example.com"));
+            assert!(shown["created_at"].as_i64() > shown["organization"]["created_at"].as_i64());
+            times.insert(shown["created_at"].as_i64());
+            n_seen += 1;
+        }
+    }
+    assert_eq!((n_seen, times.len()), (2000, 2000));
+
+    let organizations = api.emulator.organizations();
+    assert_eq!(organizations.len(), 40);
+    assert_eq!(api.emulator.organization_ids()[39], id(&organizations[39]));
+    for organization in &organizations {
+        let creator = organization["created_by"].as_str().unwrap();
+        let membership = api.emulator.membership(id(organization), creator).unwrap();
+        assert_eq!(membership["role"], "org:admin");
+        let members = format!("/v1/organizations/{}/memberships", id(organization));
+        let admins = api.get(&format!("{members}?role=org:admin")).await;
+        assert_eq!(admins["total_count"], 1);
+    }
 }
 
 #[tokio::test]

@@ -2,10 +2,21 @@
 
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, Uri};
 use serde_json::json;
 
-use super::{Effect, Fault, take};
+use super::{Effect, Fault};
+
+fn take(faults: &mut Vec<Fault>, method: &Method, target: &'static str) -> Option<Effect> {
+    super::take(faults, method, &Uri::from_static(target))
+}
+
+fn status(effect: Option<&Effect>) -> Option<u16> {
+    match effect {
+        Some(Effect::Status { status, .. }) => Some(*status),
+        _ => None,
+    }
+}
 
 #[test]
 fn a_fault_hits_its_calls_and_is_used_up() {
@@ -23,6 +34,32 @@ fn a_fault_hits_its_calls_and_is_used_up() {
         let effect = take(&mut faults, &Method::DELETE, "/v1/users/user_1");
         assert_eq!(effect, Some(Effect::Drop));
     }
+}
+
+#[test]
+fn a_fault_can_wait_for_a_later_call() {
+    let mut faults = vec![
+        Fault::status(500).on("GET", "/v1/users?").skip(1).once(),
+        Fault::status(503).on("GET", "/v1/users").skip(2).once(),
+    ];
+    let mut get = |target| status(take(&mut faults, &Method::GET, target).as_ref());
+    assert_eq!(get("/v1/users?limit=500"), None);
+    assert_eq!(get("/v1/users/count"), None, "the first asks for a query");
+    let second = get("/v1/users?limit=500&offset=500");
+    assert_eq!(second, Some(500), "the first in order wins");
+    assert_eq!(get("/v1/users/count"), Some(503));
+    assert_eq!(get("/v1/users?limit=500"), None, "both are used up");
+}
+
+#[test]
+fn a_fault_can_be_meant_for_one_page() {
+    let fault = Fault::status(500).on("GET", "/v1/users");
+    let mut faults = vec![fault.with_query("offset", "500")];
+    let mut get = |target| status(take(&mut faults, &Method::GET, target).as_ref());
+    assert_eq!(get("/v1/users"), None);
+    assert_eq!(get("/v1/users?offset=5000"), None);
+    assert_eq!(get("/v1/users?offset=500&limit=500"), Some(500));
+    assert_eq!(get("/v1/users?limit=500&offset=500"), Some(500));
 }
 
 #[test]

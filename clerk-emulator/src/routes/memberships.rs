@@ -1,9 +1,7 @@
 //! Memberships of users in organizations.
 
-use serde_json::json;
-
 use super::organizations::bag;
-use super::{Answer, Call, ok};
+use super::{Answer, Call, Page, ok};
 use crate::entities::Membership;
 use crate::error::Error;
 use crate::instance::{Instance, NewMember};
@@ -93,5 +91,8 @@ fn page(instance: &Instance, found: &Listed<'_, Membership>) -> Answer {
         .iter()
         .map(|membership| instance.store.view(membership))
         .collect::<Result<Vec<_>, Error>>()?;
-    ok(&json!({ "data": views, "total_count": found.total }))
+    ok(&Page {
+        data: views,
+        total_count: found.total,
+    })
 }

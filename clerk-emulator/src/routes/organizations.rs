@@ -1,8 +1,8 @@
 //! Organizations, their metadata, and the roles of their members.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Answer, Call, ok};
+use super::{Answer, Call, Page, ok};
 use crate::entities::{Counts, Organization, OrganizationView};
 use crate::error::Error;
 use crate::instance::Instance;
@@ -39,7 +39,10 @@ pub(super) fn list(instance: &Instance, call: &Call) -> Answer {
         .into_iter()
         .map(|organization| view(&instance.store, organization, &call.query))
         .collect::<Result<Vec<_>, _>>()?;
-    ok(&json!({ "data": views, "total_count": found.total }))
+    ok(&Page {
+        data: views,
+        total_count: found.total,
+    })
 }
 
 pub(super) fn create(instance: &mut Instance, call: &Call) -> Answer {
@@ -100,7 +103,10 @@ pub(super) fn replace_metadata(instance: &mut Instance, call: &Call, id: &str) -
 
 pub(super) fn roles(instance: &Instance, call: &Call) -> Answer {
     let found = listing::roles(&instance.store, &call.query)?;
-    ok(&json!({ "data": found.items, "total_count": found.total }))
+    ok(&Page {
+        data: found.items,
+        total_count: found.total,
+    })
 }
 
 /// Writes over an organization what an update may name.

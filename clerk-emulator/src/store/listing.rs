@@ -8,51 +8,70 @@ use std::collections::HashSet;
 use super::Store;
 use crate::entities::User;
 use crate::error::Error;
-use crate::params::Query;
+use crate::params::{Page, Query};
 
 /// The users that match, in order, one page of them.
 pub(crate) fn page<'a>(store: &'a Store, query: &Query) -> Result<Vec<&'a User>, Error> {
     let filter = Filter::parse(query)?;
     let order = Order::parse(query, &USER_ORDERS)?;
     let page = query.page()?;
+    let n_passed = cursor(store, query, &order, page.offset)?;
 
-    let cursor = cursor(store, query, &order, page.offset)?;
-
-    if order.by != "created_at" {
-        let mut users: Vec<&User> = store
-            .users()
-            .filter(|user| filter.matches(store, user))
-            .collect();
-        users.sort_by(|a, b| order.compare(a, b));
-        return Ok(users
-            .into_iter()
-            .skip(page.offset)
-            .take(page.limit)
-            .collect());
+    if order.by == "created_at" && (n_passed > 0 || filter.user_id.included.is_empty()) {
+        return Ok(page_in_order(store, &filter, &order, n_passed, page));
     }
-    let users: Box<dyn Iterator<Item = &User>> = match (cursor, order.descending) {
-        (None, false) => Box::new(store.users()),
-        (None, true) => Box::new(store.users().rev()),
-        (Some(last), false) => Box::new(store.users_after(last)),
-        (Some(last), true) => Box::new(store.users_before(last)),
-    };
-    Ok(users
-        .filter(|user| filter.matches(store, user))
-        .skip(page.offset)
-        .take(page.limit)
-        .collect())
+    let mut users = matching(store, &filter);
+    if order.by != "created_at" {
+        users.sort_by(|a, b| order.compare(a, b));
+    } else if order.descending {
+        users.reverse();
+    }
+    let users = users.into_iter().skip(page.offset);
+    Ok(users.take(page.limit).collect())
 }
 
-/// The user after whom the page starts.
-fn cursor<'a>(
+/// One page in the order of creation, after so many users; it is found at once unless the
+/// users before it have to be asked whether they match.
+fn page_in_order<'a>(
     store: &'a Store,
-    query: &Query,
+    filter: &Filter,
     order: &Order,
-    offset: usize,
-) -> Result<Option<&'a User>, Error> {
+    n_passed: usize,
+    page: Page,
+) -> Vec<&'a User> {
+    let is_open = *filter == Filter::default();
+    let (n_passed, offset) = if is_open {
+        (n_passed.saturating_add(page.offset), 0)
+    } else {
+        (n_passed, page.offset)
+    };
+    let users: Box<dyn Iterator<Item = &User>> = if order.descending {
+        Box::new(store.users_without_newest(n_passed))
+    } else {
+        Box::new(store.users_without_oldest(n_passed))
+    };
+    users
+        .filter(|user| is_open || filter.matches(store, user))
+        .skip(offset)
+        .take(page.limit)
+        .collect()
+}
+
+/// All users that match, oldest first.
+fn matching<'a>(store: &'a Store, filter: &Filter) -> Vec<&'a User> {
+    let mut users = match &filter.user_id.included {
+        ids if ids.is_empty() => store.users().collect(),
+        ids => store.users_with(ids),
+    };
+    users.retain(|user| filter.matches(store, user));
+    users
+}
+
+/// How many users the page is to leave out because they come no later than the one it starts after.
+fn cursor(store: &Store, query: &Query, order: &Order, offset: usize) -> Result<usize, Error> {
     let refused = |why| Err(Error::wrong_value("starting_after", why));
     let Some(id) = query.first("starting_after") else {
-        return Ok(None);
+        return Ok(0);
     };
     if order.by != "created_at" {
         return refused("starting_after requires ordering by created_at.");
@@ -60,8 +79,9 @@ fn cursor<'a>(
     if offset != 0 {
         return refused("starting_after cannot be combined with offset.");
     }
-    match store.user(id) {
-        Ok(user) => Ok(Some(user)),
+    match store.n_older(id) {
+        Ok(n_older) if order.descending => Ok(store.n_users() - n_older),
+        Ok(n_older) => Ok(n_older + 1),
         Err(_) => refused("starting_after is not the id of a user."),
     }
 }
@@ -69,10 +89,10 @@ fn cursor<'a>(
 /// How many users match.
 pub(crate) fn count(store: &Store, query: &Query) -> Result<usize, Error> {
     let filter = Filter::parse(query)?;
-    Ok(store
-        .users()
-        .filter(|user| filter.matches(store, user))
-        .count())
+    if filter == Filter::default() {
+        return Ok(store.n_users());
+    }
+    Ok(matching(store, &filter).len())
 }
 
 /// What a list of users, or of members, is narrowed down to.

@@ -1,29 +1,30 @@
 //! The organizations and memberships of an instance, with the indexes that its lists need.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::Store;
+use super::in_order::{InOrder, Placed, Places};
 use super::roles::Roles;
 use crate::entities::{
     Counts, Membership, MembershipView, Organization, OrganizationView, PublicUserData,
 };
 use crate::error::Error;
-
-/// Ids in the order of creation.
-type InOrder = BTreeSet<(i64, String)>;
+use crate::params::Page;
 
 /// Organizations and who is a member of which.
 #[derive(Debug, Default)]
 pub(crate) struct Organizations {
     pub(crate) roles: Roles,
-    by_id: HashMap<String, Organization>,
+    by_id: HashMap<Arc<str>, Placed<Organization>>,
     by_created_at: InOrder,
     /// The id of the organization that has a slug.
     slugs: HashMap<String, String>,
-    memberships: HashMap<String, Membership>,
+    memberships: HashMap<Arc<str>, Placed<Membership>>,
     all_memberships: InOrder,
     members: HashMap<String, Members>,
     of_user: HashMap<String, InOrder>,
+    places: Places,
 }
 
 /// The members of one organization.
@@ -31,7 +32,7 @@ pub(crate) struct Organizations {
 struct Members {
     in_order: InOrder,
     /// The id of the membership of each user.
-    of_user: HashMap<String, String>,
+    of_user: HashMap<String, Arc<str>>,
     /// How many may manage the others.
     n_elevated: usize,
 }
@@ -39,9 +40,12 @@ struct Members {
 impl Organizations {
     /// The organization with this id.
     pub(crate) fn get(&self, id: &str) -> Result<&Organization, Error> {
-        self.by_id
-            .get(id)
+        self.known(id)
             .ok_or_else(|| Error::not_found("organization", id))
+    }
+
+    fn known(&self, id: &str) -> Option<&Organization> {
+        self.by_id.get(id).map(|placed| &placed.object)
     }
 
     /// The organization with this id or slug.
@@ -55,9 +59,27 @@ impl Organizations {
 
     /// Organizations, oldest first.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Organization> {
-        self.by_created_at
-            .iter()
-            .filter_map(|(_, id)| self.by_id.get(id))
+        let ids = self.by_created_at.skip_oldest(0);
+        ids.filter_map(|id| self.known(id))
+    }
+
+    /// How many organizations there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// A page of all organizations in the order of their creation.
+    pub(crate) fn page(&self, is_newest_first: bool, page: Page) -> Vec<&Organization> {
+        let ids = self.by_created_at.page(is_newest_first, page);
+        ids.filter_map(|id| self.known(id)).collect()
+    }
+
+    /// The organizations with these ids, as far as there are such, oldest first.
+    pub(crate) fn with<'a>(&'a self, ids: &HashSet<String>) -> Vec<&'a Organization> {
+        let placed = ids.iter().filter_map(|id| self.by_id.get(id.as_str()));
+        let mut found: Vec<&Placed<Organization>> = placed.collect();
+        found.sort_by_key(|placed| placed.place);
+        found.into_iter().map(|placed| &placed.object).collect()
     }
 
     /// Does an organization have this slug?
@@ -73,12 +95,15 @@ impl Organizations {
         if owner.is_some_and(|owner| *owner != organization.id) {
             return Err(Error::taken("slug"));
         }
-        self.take_out(&organization.id);
-        let id = organization.id.clone();
-        self.slugs.insert(organization.slug.clone(), id.clone());
-        self.by_created_at
-            .insert((organization.created_at, id.clone()));
-        self.by_id.insert(id, organization);
+        let id: Arc<str> = Arc::from(organization.id.as_str());
+        let former = self.by_id.get(&id).map(|former| former.place);
+        self.take_out(&id);
+        let slug = organization.slug.clone();
+        self.slugs.insert(slug, organization.id.clone());
+        let place = self.places.place(organization.created_at, former);
+        self.by_created_at.insert(place, Arc::clone(&id));
+        let object = organization;
+        self.by_id.insert(id, Placed { place, object });
         Ok(())
     }
 
@@ -89,10 +114,9 @@ impl Organizations {
     }
 
     fn take_out(&mut self, id: &str) {
-        if let Some(organization) = self.by_id.remove(id) {
-            self.slugs.remove(&organization.slug);
-            self.by_created_at
-                .remove(&(organization.created_at, organization.id));
+        if let Some(Placed { place, object }) = self.by_id.remove(id) {
+            self.slugs.remove(&object.slug);
+            self.by_created_at.remove(place);
         }
     }
 
@@ -101,6 +125,7 @@ impl Organizations {
         self.get(id)?;
         self.membership_id(id, user_id)
             .and_then(|id| self.memberships.get(id))
+            .map(|placed| &placed.object)
             .ok_or_else(Error::no_membership)
     }
 
@@ -109,7 +134,7 @@ impl Organizations {
         self.membership_id(id, user_id).is_some()
     }
 
-    fn membership_id(&self, id: &str, user_id: &str) -> Option<&String> {
+    fn membership_id(&self, id: &str, user_id: &str) -> Option<&Arc<str>> {
         let members = self.members.get(id)?;
         members.of_user.get(user_id)
     }
@@ -129,48 +154,49 @@ impl Organizations {
         self.in_order(self.of_user.get(user_id))
     }
 
-    fn in_order<'a>(&'a self, ids: Option<&'a InOrder>) -> Memberships<'a> {
+    fn in_order<'a>(&'a self, order: Option<&'a InOrder>) -> Memberships<'a> {
         Memberships {
-            ids,
+            order,
             by_id: &self.memberships,
         }
     }
 
     /// Adds the membership, or puts it in the place of its former self.
     pub(crate) fn put_membership(&mut self, membership: Membership) {
-        self.remove_membership(&membership.id);
-        let id = &membership.id;
-        let key = (membership.created_at, id.clone());
+        let id: Arc<str> = Arc::from(membership.id.as_str());
+        let former = self.memberships.get(&id).map(|former| former.place);
+        self.remove_membership(&id);
+        let place = self.places.place(membership.created_at, former);
         let user_id = &membership.user_id;
         let members = self
             .members
             .entry(membership.organization_id.clone())
             .or_default();
-        members.in_order.insert(key.clone());
-        members.of_user.insert(user_id.clone(), id.clone());
+        members.in_order.insert(place, Arc::clone(&id));
+        members.of_user.insert(user_id.clone(), Arc::clone(&id));
         members.n_elevated += usize::from(self.roles.is_elevated(&membership.role));
         let of_user = self.of_user.entry(user_id.clone()).or_default();
-        of_user.insert(key.clone());
-        self.all_memberships.insert(key);
-        self.memberships.insert(id.clone(), membership);
+        of_user.insert(place, Arc::clone(&id));
+        self.all_memberships.insert(place, Arc::clone(&id));
+        let object = membership;
+        self.memberships.insert(id, Placed { place, object });
     }
 
     /// Takes the membership out.
     pub(crate) fn remove_membership(&mut self, id: &str) {
-        let Some(membership) = self.memberships.remove(id) else {
+        let Some(Placed { place, object }) = self.memberships.remove(id) else {
             return;
         };
-        let key = (membership.created_at, membership.id);
-        self.all_memberships.remove(&key);
-        if let Some(members) = self.members.get_mut(&membership.organization_id) {
-            members.in_order.remove(&key);
-            members.of_user.remove(&membership.user_id);
-            members.n_elevated -= usize::from(self.roles.is_elevated(&membership.role));
+        self.all_memberships.remove(place);
+        if let Some(members) = self.members.get_mut(&object.organization_id) {
+            members.in_order.remove(place);
+            members.of_user.remove(&object.user_id);
+            members.n_elevated -= usize::from(self.roles.is_elevated(&object.role));
         }
-        if let Some(of_user) = self.of_user.get_mut(&membership.user_id) {
-            of_user.remove(&key);
-            if of_user.is_empty() {
-                self.of_user.remove(&membership.user_id);
+        if let Some(of_user) = self.of_user.get_mut(&object.user_id) {
+            of_user.remove(place);
+            if of_user.len() == 0 {
+                self.of_user.remove(&object.user_id);
             }
         }
     }
@@ -189,19 +215,33 @@ impl Organizations {
 /// Memberships in the order of their creation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memberships<'a> {
-    ids: Option<&'a InOrder>,
-    by_id: &'a HashMap<String, Membership>,
+    order: Option<&'a InOrder>,
+    by_id: &'a HashMap<Arc<str>, Placed<Membership>>,
 }
 
 impl<'a> Memberships<'a> {
     pub(crate) fn len(self) -> usize {
-        self.ids.map_or(0, BTreeSet::len)
+        self.order.map_or(0, InOrder::len)
     }
 
     /// Oldest first.
     pub(crate) fn iter(self) -> impl DoubleEndedIterator<Item = &'a Membership> {
-        let ids = self.ids.into_iter().flatten();
-        ids.filter_map(|(_, id)| self.by_id.get(id))
+        let ids = self
+            .order
+            .into_iter()
+            .flat_map(|order| order.skip_oldest(0));
+        ids.filter_map(move |id| self.known(id))
+    }
+
+    /// A page of them.
+    pub(crate) fn page(self, is_newest_first: bool, page: Page) -> Vec<&'a Membership> {
+        let order = self.order.into_iter();
+        let ids = order.flat_map(|order| order.page(is_newest_first, page));
+        ids.filter_map(|id| self.known(id)).collect()
+    }
+
+    fn known(self, id: &str) -> Option<&'a Membership> {
+        self.by_id.get(id).map(|placed| &placed.object)
     }
 }
 

@@ -7,6 +7,9 @@ use crate::ids;
 /// What whoever creates an organization becomes.
 pub(crate) const ADMIN: &str = "org:admin";
 
+/// What everybody else becomes.
+pub(crate) const MEMBER: &str = "org:member";
+
 /// Without a member who may do this, an organization misses one with elevated permissions.
 const ELEVATED: &str = "org:sys_memberships:manage";
 
@@ -37,7 +40,7 @@ impl Default for Roles {
         let mut admin = role(ADMIN, "Admin", all.collect(), 0);
         admin.is_creator_eligible = true;
         let few = for_all.map(|(permission, _)| permission.clone()).collect();
-        Self(vec![admin, role("org:member", "Member", few, 0)])
+        Self(vec![admin, role(MEMBER, "Member", few, 0)])
     }
 }
 

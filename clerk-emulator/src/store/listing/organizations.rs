@@ -40,16 +40,26 @@ pub(crate) fn organizations<'a>(
     let user_ids = Signed::parse(&query.all("user_id")?);
     let wanted = query.first("query").unwrap_or_default();
     let part = wanted.to_lowercase();
-    let mut found: Vec<&Organization> = store
-        .organizations
-        .iter()
-        .filter(|one| ids.accepts(Some(&one.id)))
-        .filter(|one| user_ids.accepts_any(|id| store.organizations.is_member(&one.id, id)))
-        .filter(|one| {
-            one.id == wanted || one.name.to_lowercase().contains(&part) || one.slug.contains(&part)
-        })
-        .collect();
-    let n_members = |one: &Organization| store.organizations.members(&one.id).len();
+    let all = &store.organizations;
+    let is_open = ids == Signed::default() && user_ids == Signed::default() && wanted.is_empty();
+    if is_open && order.by == "created_at" {
+        return Ok(Listed {
+            items: all.page(order.descending, page),
+            total: all.len(),
+        });
+    }
+    let mut found: Vec<&Organization> = match &ids.included {
+        named if named.is_empty() => all.iter().collect(),
+        named => all.with(named),
+    };
+    found.retain(|one| {
+        ids.accepts(Some(&one.id))
+            && user_ids.accepts_any(|id| all.is_member(&one.id, id))
+            && (one.id == wanted
+                || one.name.to_lowercase().contains(&part)
+                || one.slug.contains(&part))
+    });
+    let n_members = |one: &Organization| all.members(&one.id).len();
     let compare = |a: &Organization, b: &Organization| match order.by {
         "name" => a.name.cmp(&b.name),
         "members_count" => n_members(a).cmp(&n_members(b)),
@@ -149,14 +159,12 @@ fn ordered<'a>(
     order: &Order,
     page: Page,
 ) -> Listed<'a, Membership> {
-    let cut = |all: &mut dyn Iterator<Item = &'a Membership>| Listed {
-        items: all.skip(page.offset).take(page.limit).collect(),
+    if order.by != "created_at" {
+        return sorted(store, memberships.iter().collect(), order, page);
+    }
+    Listed {
+        items: memberships.page(order.descending, page),
         total: memberships.len(),
-    };
-    match (order.by, order.descending) {
-        ("created_at", true) => cut(&mut memberships.iter().rev()),
-        ("created_at", false) => cut(&mut memberships.iter()),
-        _ => sorted(store, memberships.iter().collect(), order, page),
     }
 }
 
