@@ -35,6 +35,8 @@ pub struct Verifier {
 pub struct Delivery {
     /// The id of the message, the same on every repetition of it.
     pub svix_id: SvixId,
+    /// Which attempt at taking it in this is: 1, unless it was kept and is taken in again.
+    pub n_attempts: i32,
     body: Bytes,
 }
 
@@ -87,6 +89,7 @@ impl Verifier {
         };
         Ok(Delivery {
             svix_id,
+            n_attempts: 1,
             body: Bytes::copy_from_slice(body),
         })
     }
@@ -120,6 +123,15 @@ impl fmt::Debug for Verifier {
 }
 
 impl Delivery {
+    /// A delivery that was taken in before, and of which [`Self::payload`] was kept.
+    pub fn again(svix_id: SvixId, n_attempts: i32, payload: &Value) -> Self {
+        Self {
+            svix_id,
+            n_attempts,
+            body: event::body(payload).into(),
+        }
+    }
+
     /// Reads the event; a body that is signed and cannot be read is a result, too.
     pub fn read(&self) -> Content {
         event::read(&self.body)
@@ -133,9 +145,14 @@ impl Delivery {
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { svix_id, body } = self;
+        let Self {
+            svix_id,
+            n_attempts,
+            body,
+        } = self;
         f.debug_struct("Delivery")
             .field("svix_id", svix_id)
+            .field("n_attempts", n_attempts)
             .field("len", &body.len())
             .finish()
     }

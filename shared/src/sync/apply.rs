@@ -272,15 +272,15 @@ fn is_verified<R: Mirror>(meant: Option<&R>, read_back: &[R]) -> bool {
 /// What a read showed before somebody else wrote is no longer the truth about equal versions.
 fn origin_of_try(origin: Origin, is_repeated: bool) -> Origin {
     match origin {
-        Origin::Read if is_repeated => Origin::Event,
+        origin if is_repeated && origin.is_read() => Origin::Event,
         origin => origin,
     }
 }
 
 fn confirms(origin: Origin) -> Confirms {
     match origin {
-        Origin::Read | Origin::Answer => Confirms::Now,
-        Origin::Event => Confirms::AsOfVersion,
+        Origin::Read | Origin::Repair { .. } | Origin::Answer => Confirms::Now,
+        Origin::Event | Origin::Listed => Confirms::AsOfVersion,
     }
 }
 
@@ -313,10 +313,5 @@ fn entry(entry: &Entry, outcome: inbox::Outcome, rule: &'static str, detail: Det
     if let (Value::Object(json), Value::Object(more)) = (&mut json, detail.more) {
         json.extend(more);
     }
-    Entry {
-        outcome,
-        rule: Some(rule),
-        detail: json,
-        ..entry.clone()
-    }
+    entry.decided(outcome, rule, json)
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::clerk;
 use crate::db::inbox::{self, Entry};
@@ -101,7 +101,7 @@ async fn receive_event(
 ) -> Result<Outcome, db::Error> {
     let entry = entry(delivery, &event);
     if is_foreign(instance_id, event.instance_id.as_deref()) {
-        return record(db, ignored(entry, "R18")).await;
+        return record(db, ignored(&entry, "R18")).await;
     }
     let intake = Intake::new(clerk, db, &entry, deadline);
     match intake.change(event.change, event.at).await {
@@ -113,7 +113,7 @@ async fn receive_event(
                 "a delivery cannot be stored and is kept as dead"
             );
             let reason = format!("SQLSTATE {}", error.sql_state().unwrap_or("unknown"));
-            record(db, dead(entry, reason, delivery.payload())).await
+            record(db, dead(&entry, reason)).await
         }
         result => result,
     }
@@ -147,26 +147,20 @@ fn entry(delivery: &Delivery, event: &Event) -> Entry {
         outcome: inbox::Outcome::Applied,
         rule: None,
         detail: json!({}),
-        payload: None,
+        payload: Some(delivery.payload()),
+        n_attempts: delivery.n_attempts,
         last_error: None,
     }
 }
 
-fn ignored(entry: Entry, rule: &'static str) -> Entry {
-    Entry {
-        outcome: inbox::Outcome::Ignored,
-        rule: Some(rule),
-        ..entry
-    }
+fn ignored(entry: &Entry, rule: &'static str) -> Entry {
+    entry.decided(inbox::Outcome::Ignored, rule, json!({}))
 }
 
-fn dead(entry: Entry, reason: String, payload: Value) -> Entry {
+fn dead(entry: &Entry, reason: String) -> Entry {
     Entry {
-        outcome: inbox::Outcome::Dead,
-        rule: Some("R7"),
-        payload: Some(payload),
         last_error: Some(reason),
-        ..entry
+        ..entry.decided(inbox::Outcome::Dead, "R7", json!({}))
     }
 }
 
@@ -185,15 +179,16 @@ fn unreadable(delivery: &Delivery, body: Unreadable, instance_id: Option<&str>) 
         object_id,
         instance_id: from,
         event_at: None,
-        outcome: inbox::Outcome::Ignored,
-        rule: Some("R18"),
+        outcome: inbox::Outcome::Dead,
+        rule: None,
         detail: json!({}),
-        payload: None,
+        payload: Some(payload),
+        n_attempts: delivery.n_attempts,
         last_error: None,
     };
     if is_foreign {
-        entry
+        ignored(&entry, "R18")
     } else {
-        dead(entry, reason, payload)
+        dead(&entry, reason)
     }
 }

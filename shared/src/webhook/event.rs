@@ -117,6 +117,17 @@ pub(super) fn payload(body: &[u8]) -> Result<Value, (String, Value)> {
         })
 }
 
+/// The body of which [`payload`] made this.
+pub(super) fn body(payload: &Value) -> Vec<u8> {
+    let only = payload.as_object().filter(|map| map.len() == 1);
+    let text_of = |key: &str| only?.get(key)?.as_str();
+    if let Some(raw) = text_of("raw") {
+        return raw.as_bytes().to_vec();
+    }
+    let decoded = text_of("base64").and_then(|text| STANDARD.decode(text).ok());
+    decoded.unwrap_or_else(|| payload.to_string().into_bytes())
+}
+
 fn change(event_type: &str, data: &Value) -> Result<Change, String> {
     Ok(match event_type {
         "user.created" => Change::UserCreated(typed(data)?),

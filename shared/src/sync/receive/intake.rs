@@ -85,7 +85,7 @@ impl<'a> Intake<'a> {
                 self.membership(&seen, apply_memberships::Seen::Deleted(at))
                     .await
             }
-            Change::Ignored => record(self.db, ignored(self.entry.clone(), "unhandled")).await,
+            Change::Ignored => record(self.db, ignored(self.entry, "unhandled")).await,
         }
     }
 
@@ -183,7 +183,7 @@ impl<'a> Intake<'a> {
     ) -> Result<Outcome, db::Error> {
         // The event would be unreadable without.
         let Some(user) = &membership.public_user_data else {
-            return record(self.db, ignored(self.entry.clone(), "unhandled")).await;
+            return record(self.db, ignored(self.entry, "unhandled")).await;
         };
         let sighting = apply_memberships::Sighting {
             membership,
@@ -193,7 +193,10 @@ impl<'a> Intake<'a> {
             in_doubt: InDoubt::Flag,
         };
         let applied = apply::apply_one(self.db, sighting, Check::No).await?;
-        note_lag(applied.outcome, membership.updated_at);
+        // The end of one does not say when that was.
+        if let apply_memberships::Seen::Live(_) = seen {
+            note_lag(applied.outcome, membership.updated_at);
+        }
         if applied.more.user {
             self.ask_about_user(&user.user_id).await;
         }
