@@ -24,7 +24,7 @@ use serde_json::Value;
 use tracing::Instrument as _;
 
 use crate::auth::{self, Reason};
-use crate::ids::{ClerkOrganizationId, UserRef};
+use crate::ids::{ClerkMembershipId, ClerkOrganizationId, UserRef};
 use crate::telemetry::chain;
 use crate::telemetry::metrics::{self, Metric};
 use crate::{Error, Result, telemetry};
@@ -282,12 +282,19 @@ fn loggable(path: &str) -> String {
     let keep = |segment| match segment {
         "" | "api" | "admin" | "users" | "statistics" | "role-changes" | "webhooks" | "clerk"
         | "sync" | "user" | "full" | "organizations" | "organization" | "members"
-        | "membership" | "status" | "email-change" | "update-clerk-user" | ".netlify"
-        | "functions" => segment,
-        id if id.parse::<UserRef>().is_ok() || id.parse::<ClerkOrganizationId>().is_ok() => id,
+        | "membership" | "status" | "email-change" | "update-clerk-user" | "overview"
+        | "events" | "history" | "replay" | "reconcile" | "drift" | "repair" | "health"
+        | ".netlify" | "functions" => segment,
+        id if is_id(id) => id,
         _ => "…",
     };
     path.split('/').map(keep).collect::<Vec<_>>().join("/")
+}
+
+fn is_id(segment: &str) -> bool {
+    segment.parse::<UserRef>().is_ok()
+        || segment.parse::<ClerkOrganizationId>().is_ok()
+        || segment.parse::<ClerkMembershipId>().is_ok()
 }
 
 fn respond(status: StatusCode, body: Vec<u8>) -> Response {

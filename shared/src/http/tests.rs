@@ -695,6 +695,14 @@ fn the_log_knows_a_path_by_its_words_and_ids_and_nothing_else() {
         "/.netlify/functions/update-clerk-user",
         "/.netlify/functions/update-clerk-user",
     );
+    check(
+        "/api/admin/sync/history/orgmem_7",
+        "/api/admin/sync/history/orgmem_7",
+    );
+    let drift = format!("/api/admin/sync/reconcile/{uuid}/drift");
+    check(&drift, &drift);
+    check("/api/health", "/api/health");
+    check("/api/admin/sync/events/Ada", "/api/admin/sync/events/…");
     // Whoever mistakes an address for an id has written somebody's address.
     check("/api/users/ada@example.com", "/api/users/…");
     check(

@@ -131,6 +131,7 @@ def requests(stack, make, role):
     return {
         "clerk-webhook": (make("POST", "/api/webhooks/clerk", message["body"], signed), {"outcome": first}),
         "admin-users": (make("GET", f"/api/admin/users/{dev.BARBARA}", "", bearer), None),
+        "admin-sync": (make("GET", "/api/health"), {"database": "ok", "migrations": "current"}),
         "update-role": (
             make("PATCH", f"/api/admin/users/{dev.BARBARA}", json.dumps({"role": role}), bearer),
             {"success": True, "clerkSync": "synced"},
