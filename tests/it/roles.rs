@@ -389,7 +389,7 @@ async fn a_renewed_debt_makes_earlier_decisions_void() {
     let db = app.webhook.db.as_ref().unwrap();
     let clerk_id = ada.parse().unwrap();
     let key = Key {
-        svix_id: None,
+        delivery: None,
         clerk_id: &clerk_id,
         verified_email: None,
         created_at: None,
@@ -783,4 +783,21 @@ async fn set_roles(app: &TestApp, admin: &str, users: &[&str], role: &str) -> An
 
 fn results(answer: &Answer) -> Vec<Value> {
     answer.body["results"].as_array().expect("results").clone()
+}
+
+/// Somebody becomes an admin in Clerk while an admin is about to take that role away here.
+#[tokio::test]
+async fn a_role_that_waits_for_a_promotion_counts_it() {
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
+    let sql = app.database.connect().await;
+    let promote = format!("begin; update users set role = 'ADMIN' where clerk_id = '{ada}'");
+    sql.batch_execute(&promote).await.unwrap();
+    let set = app.set_role(&admin, &ada, json!({ "role": "INSTRUCTOR" }));
+    let commit = async {
+        app.until_somebody_waits().await;
+        sql.batch_execute("commit").await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(set, commit);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    app.finish().await;
 }

@@ -19,11 +19,17 @@ target as materialized (
     order by u.id
     for update of u
 ),
+-- The rows that were waited for may be newer than the others: each is counted as it is judged.
 admins as (
     select count(*) as n_live
-    from users u
-    where u.role = 'ADMIN' and u.deleted_at is null and not u.banned and not u.deprovisioned
-        and u.clerk_id is not null
+    from (
+        select t.role, t.banned, t.deprovisioned, t.clerk_id from target t
+        union all
+        select u.role, u.banned, u.deprovisioned, u.clerk_id
+        from users u
+        where u.deleted_at is null and u.id not in (select t.id from target t)
+    ) u
+    where u.role = 'ADMIN' and not u.banned and not u.deprovisioned and u.clerk_id is not null
 ),
 -- Each user once, at the place where the request names them first.
 judged as (
