@@ -13,7 +13,7 @@ use url::{Host, Url};
 pub const CLERK_API_URL: &str = "https://api.clerk.com";
 
 /// Every variable that is read.
-const VARIABLES: [&str; 16] = [
+const VARIABLES: [&str; 20] = [
     "ADMIN_FRESHNESS_SECONDS",
     "APP_ENV",
     "AWS_LAMBDA_FUNCTION_NAME",
@@ -28,6 +28,10 @@ const VARIABLES: [&str; 16] = [
     "CLERK_WEBHOOK_SIGNING_SECRET",
     "DATABASE_CA_CERT",
     "DATABASE_URL",
+    "RECONCILE_INTERVAL_MINUTES",
+    "RECONCILE_MODE",
+    "REPAIR_MAX_DELETIONS",
+    "REPAIR_MAX_PERCENT",
     "RETENTION_DAYS",
     "RUST_LOG",
 ];

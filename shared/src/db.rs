@@ -6,17 +6,23 @@
 //! Knows nothing of Clerk's API.
 
 mod connect;
+pub mod drift;
 pub mod email_changes;
 mod error;
+pub mod history;
 pub mod inbox;
+pub mod listed;
 pub mod memberships;
 pub mod migrate;
 pub mod organizations;
+mod outage;
 pub mod outbox;
+pub mod overview;
 pub mod placeholders;
 pub mod profile_edits;
 pub mod role_changes;
 pub mod roles;
+pub mod runs;
 pub mod users;
 pub mod walks;
 

@@ -8,19 +8,23 @@
 //! [`walk`] about what is flagged.
 
 mod apply;
+mod comparison;
 mod deliver;
 mod edit;
 mod email_change;
 mod load;
 mod merge;
+mod outage;
 mod pull;
 mod push;
 mod receive;
 mod reconcile;
 mod refetch;
+mod replay;
 mod role;
 mod walk;
 
+pub use comparison::work_on_run;
 pub use edit::{
     DatabaseSync, Edited, EditedInClerk, Editor, ProfileEdit, edit_in_clerk, edit_profile,
     require_editor,
@@ -32,4 +36,5 @@ pub use load::{
 pub use pull::{IfUnknown, Members, Pull, Pulled, Source};
 pub use push::{RoleResult, RoleSet, set_role, set_roles};
 pub use receive::{Outcome, receive};
-pub use reconcile::{Limits, Report, reconcile};
+pub use reconcile::{Brake, Limits, Report, reconcile};
+pub use replay::{MAX_REPLAYED, Replay, Replayed, ReplayedEvent, replay};

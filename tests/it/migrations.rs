@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use crate::support::database::Database;
 
 /// Rows for the tables of each migration, so that the next one is proved with something in them.
-const ROWS: [(&str, &str); 9] = [
+const ROWS: [(&str, &str); 10] = [
     (
         "V1__users",
         "insert into users (clerk_id, email, role, clerk_version) values
@@ -78,6 +78,19 @@ const ROWS: [(&str, &str); 9] = [
             (user_id, old_clerk_id, email, actor, state, closed_at, settle_at)
             select id, clerk_id, 'x@example.org', 'user_1', 'revoked', now(), null
             from users where clerk_id is not null",
+    ),
+    (
+        "V10__reconcile",
+        "insert into reconcile_runs (mode, state, actor, finished_at)
+            values ('report', 'done', 'schedule', now()), ('repair', 'waiting', 'user_1', now());
+        insert into reconcile_runs (mode, actor) values ('repair', 'command');
+        insert into listed_users (clerk_id, run_id) select 'user_1', id
+            from reconcile_runs where state = 'listing';
+        insert into drift
+            (run_id, class, object, clerk_id, severity, cause, action, priority)
+            select id, 'missing', 'user', 'user_9', 'low', 'lost_event', 'create', 1
+            from reconcile_runs;
+        insert into clerk_tokens (n_tokens) values (-1.5)",
     ),
 ];
 

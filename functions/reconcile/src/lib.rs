@@ -50,6 +50,7 @@ pub async fn run(app: &App, deadline: Instant) -> Result<sync::Report> {
         n_walked = report.n_walked,
         n_unanswered = report.n_unanswered,
         n_erased = report.n_erased,
+        comparison = ?report.comparison,
         "reconciled"
     );
     Ok(report)

@@ -1,13 +1,14 @@
 //! Organizations, and who is in them.
 
 use reqwest::Method;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::retry::Call;
 use super::types::{MetadataPatch, NewMembership, RolePatch};
 use super::{
-    Budget, Client, DeletedObject, Error, IDS_AT_ONCE, MembershipList, MembershipPage,
-    MembershipPages, Organization, OrganizationMembership,
+    Budget, Client, DeletedObject, Error, IDS_AT_ONCE, ListedMembership, MembershipList,
+    MembershipPage, MembershipPages, Organization, OrganizationMembership, Page,
 };
 use crate::ids::{ClerkOrganizationId, ClerkUserId};
 
@@ -48,6 +49,36 @@ impl Client {
         self.ask(&call, budget).await
     }
 
+    /// Reads a page of all organizations, the oldest first: those after the first so many.
+    pub async fn organizations(
+        &self,
+        offset: u64,
+        budget: Budget,
+    ) -> Result<Page<Organization>, Error> {
+        let call = Call::<()> {
+            query: super::pages::by_age(offset),
+            ..Call::new(Method::GET, format!("{}/organizations", self.base))
+        };
+        self.ask(&call, budget).await
+    }
+
+    /// Reads a page of all memberships that there are, the oldest first: those after the first so
+    /// many.
+    pub async fn listed_memberships(
+        &self,
+        offset: u64,
+        budget: Budget,
+    ) -> Result<Page<ListedMembership>, Error> {
+        let call = Call::<()> {
+            query: super::pages::by_age(offset),
+            ..Call::new(
+                Method::GET,
+                format!("{}/organization_memberships", self.base),
+            )
+        };
+        self.ask(&call, budget).await
+    }
+
     /// Reads a page of memberships: those after the first so many.
     pub async fn memberships(
         &self,
@@ -76,6 +107,25 @@ impl Client {
         users: &[ClerkUserId],
         budget: Budget,
     ) -> Result<Vec<OrganizationMembership>, Error> {
+        self.members(organization, users, budget).await
+    }
+
+    /// The same, as the list of all memberships shows them.
+    pub async fn listed_members_by_id(
+        &self,
+        organization: &ClerkOrganizationId,
+        users: &[ClerkUserId],
+        budget: Budget,
+    ) -> Result<Vec<ListedMembership>, Error> {
+        self.members(organization, users, budget).await
+    }
+
+    async fn members<M: DeserializeOwned>(
+        &self,
+        organization: &ClerkOrganizationId,
+        users: &[ClerkUserId],
+        budget: Budget,
+    ) -> Result<Vec<M>, Error> {
         let url = format!("{}/memberships", self.organization_url(organization));
         let mut memberships = Vec::new();
         for some in users.chunks(IDS_AT_ONCE) {
@@ -83,8 +133,8 @@ impl Client {
                 query: super::ids_query(some),
                 ..Call::new(Method::GET, url.clone())
             };
-            let page: MembershipPage = self.ask(&call, budget).await?;
-            memberships.extend(page.memberships);
+            let page: Page<M> = self.ask(&call, budget).await?;
+            memberships.extend(page.data);
         }
         Ok(memberships)
     }

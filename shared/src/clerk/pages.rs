@@ -176,9 +176,18 @@ impl MembershipPage {
     }
 }
 
+/// A page of a list, the oldest first, after the first so many.
+pub(super) fn by_age(offset: u64) -> Vec<(&'static str, String)> {
+    vec![
+        ("limit", PAGE_LEN.to_string()),
+        ("offset", offset.to_string()),
+        ("order_by", "+created_at".to_owned()),
+    ]
+}
+
 /// Whether Clerk does not know cursors (they came in August 2026), ignores them, or no longer has
 /// the user that this one names.
-fn is_cursor_useless(page: &UserPage, users: &Result<Vec<User>, Error>) -> bool {
+pub(crate) fn is_cursor_useless(page: &UserPage, users: &Result<Vec<User>, Error>) -> bool {
     let UserPage::After { last, .. } = page else {
         return false;
     };

@@ -197,6 +197,58 @@ pub struct MembershipPage {
     pub total_count: u64,
 }
 
+/// Some of a list.
+/// Both fields must be there: a list that cannot be read is not an empty one.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct Page<T> {
+    /// The objects, in the order of the list.
+    #[serde(deserialize_with = "null_as_default")]
+    pub data: Vec<T>,
+    /// How many the whole list has.
+    pub total_count: u64,
+}
+
+/// A membership in the list of all that there are: of its organization and its user, only which.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ListedMembership {
+    /// `orgmem_…`.
+    pub id: ClerkMembershipId,
+    /// `org:admin` and the like; old ones lack the prefix.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub role: String,
+    /// What the role allows.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub permissions: Vec<String>,
+    /// The bag that the application writes and everyone reads.
+    #[serde(default, deserialize_with = "bag")]
+    pub public_metadata: Map<String, Value>,
+    /// The organization.
+    pub organization: OrganizationRef,
+    /// The user.
+    pub public_user_data: UserRef,
+    /// When it was made.
+    #[serde(default, deserialize_with = "hint")]
+    pub created_at: Option<i64>,
+    /// When it was changed last: the version.
+    #[serde(default, deserialize_with = "version")]
+    pub updated_at: Option<i64>,
+}
+
+/// Which organization.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct OrganizationRef {
+    /// `org_…`.
+    pub id: ClerkOrganizationId,
+}
+
+/// Which user.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct UserRef {
+    /// `user_…`.
+    pub user_id: ClerkUserId,
+}
+
 /// What is left of an object that was deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct DeletedObject {
@@ -316,6 +368,37 @@ impl User {
         self.scim
             .as_ref()
             .is_some_and(|scim| scim.directory_enabled)
+    }
+}
+
+impl Organization {
+    /// One of which only the id is known.
+    pub fn only(id: ClerkOrganizationId) -> Self {
+        Self {
+            id,
+            name: String::new(),
+            slug: None,
+            image_url: None,
+            created_by: None,
+            max_allowed_memberships: None,
+            public_metadata: Map::new(),
+            created_at: None,
+            updated_at: None,
+        }
+    }
+}
+
+impl PublicUserData {
+    /// Of a user of whom only the id is known.
+    pub fn only(user_id: ClerkUserId) -> Self {
+        Self {
+            user_id,
+            first_name: None,
+            last_name: None,
+            image_url: None,
+            identifier: None,
+            username: None,
+        }
     }
 }
 

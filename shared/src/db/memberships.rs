@@ -7,8 +7,9 @@ use tokio_postgres::types::{Json, ToSql, Type};
 use tokio_postgres::{Client, Row as PgRow};
 use uuid::Uuid;
 
+use super::inbox::Attempt;
 use super::{Check, Confirms, Db, Error, Written, decode, inbox, next_try};
-use crate::ids::{ClerkMembershipId, ClerkOrganizationId, ClerkUserId, SvixId};
+use crate::ids::{ClerkMembershipId, ClerkOrganizationId, ClerkUserId};
 
 /// A row of `memberships`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,7 +57,7 @@ pub struct Row {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key<'a> {
     /// The delivery, if there is one.
-    pub svix_id: Option<&'a SvixId>,
+    pub delivery: Option<Attempt<'a>>,
     /// The membership.
     pub clerk_id: &'a ClerkMembershipId,
     /// The organization.
@@ -176,16 +177,14 @@ pub(super) const SHOWN: &str = "
 impl Db {
     /// Looks the keys up, in one round trip; the answers come in the order of the keys.
     pub async fn current_memberships(&self, keys: &[Key<'_>]) -> Result<Vec<Current>, Error> {
-        let svix_ids: Vec<_> = keys
-            .iter()
-            .map(|key| key.svix_id.map(SvixId::as_str))
-            .collect();
+        let (svix_ids, n_attempts) = inbox::columns(keys.iter().map(|key| key.delivery));
         let clerk_ids: Vec<_> = keys.iter().map(|key| key.clerk_id.as_str()).collect();
         let organizations: Vec<_> = keys.iter().map(|key| key.organization.as_str()).collect();
         let users: Vec<_> = keys.iter().map(|key| key.user.as_str()).collect();
         let statement = include_str!("memberships/read.sql");
-        let values: [(&(dyn ToSql + Sync), Type); 4] = [
+        let values: [(&(dyn ToSql + Sync), Type); 5] = [
             (&svix_ids, Type::TEXT_ARRAY),
+            (&n_attempts, Type::INT4_ARRAY),
             (&clerk_ids, Type::TEXT_ARRAY),
             (&organizations, Type::TEXT_ARRAY),
             (&users, Type::TEXT_ARRAY),

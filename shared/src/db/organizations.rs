@@ -7,8 +7,9 @@ use tokio_postgres::types::{Json, ToSql, Type};
 use tokio_postgres::{Client, Row as PgRow};
 use uuid::Uuid;
 
+use super::inbox::Attempt;
 use super::{Check, Confirms, Db, Error, Written, decode, inbox, next_try};
-use crate::ids::{ClerkOrganizationId, SvixId};
+use crate::ids::ClerkOrganizationId;
 
 /// A row of `organizations`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,8 @@ pub struct Row {
     pub updated_at: Option<Timestamp>,
     /// The tombstone (R3).
     pub deleted_at: Option<Timestamp>,
+    /// Nobody told of the end: Clerk did not know it when it was asked.
+    pub is_end_inferred: bool,
     /// Postgres's own version of the row: a write is refused when it has moved on.
     /// None for a row that is yet to be made.
     pub row_version: Option<String>,
@@ -62,13 +65,13 @@ pub struct Row {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key<'a> {
     /// The delivery, if there is one.
-    pub svix_id: Option<&'a SvixId>,
+    pub delivery: Option<Attempt<'a>>,
     /// The organization.
     pub clerk_id: &'a ClerkOrganizationId,
 }
 
 /// What the database knew of a [`Key`] when it was asked.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Current {
     /// The delivery was taken in before.
     pub is_recorded: bool,
@@ -137,14 +140,12 @@ impl Write {
 impl Db {
     /// Looks the keys up, in one round trip; the answers come in the order of the keys.
     pub async fn current_organizations(&self, keys: &[Key<'_>]) -> Result<Vec<Current>, Error> {
-        let svix_ids: Vec<_> = keys
-            .iter()
-            .map(|key| key.svix_id.map(SvixId::as_str))
-            .collect();
+        let (svix_ids, n_attempts) = inbox::columns(keys.iter().map(|key| key.delivery));
         let clerk_ids: Vec<_> = keys.iter().map(|key| key.clerk_id.as_str()).collect();
         let statement = include_str!("organizations/read.sql");
-        let values: [(&(dyn ToSql + Sync), Type); 2] = [
+        let values: [(&(dyn ToSql + Sync), Type); 3] = [
             (&svix_ids, Type::TEXT_ARRAY),
+            (&n_attempts, Type::INT4_ARRAY),
             (&clerk_ids, Type::TEXT_ARRAY),
         ];
         let rows = self
@@ -182,7 +183,7 @@ impl Db {
     /// The organization with this Clerk id, deleted or not.
     pub async fn organization(&self, id: &ClerkOrganizationId) -> Result<Option<Row>, Error> {
         let key = Key {
-            svix_id: None,
+            delivery: None,
             clerk_id: id,
         };
         let mut current = self.current_organizations(&[key]).await?;
@@ -208,7 +209,7 @@ impl Db {
         let statement = "
             select clerk_id
             from organizations
-            where refetch_at <= now() and deleted_at is null
+            where refetch_at <= now() and (deleted_at is null or is_end_inferred)
             order by refetch_at
             limit $1";
         let rows = self
@@ -219,6 +220,28 @@ impl Db {
             id.parse().map_err(Error::unreadable)
         };
         rows.iter().map(id).collect()
+    }
+
+    /// Whichever of these is over stays so: Clerk was asked, and does not know it. What waited for the
+    /// answer is settled.
+    pub async fn leave_ended_organizations(
+        &self,
+        ids: &[ClerkOrganizationId],
+    ) -> Result<(), Error> {
+        let ids: Vec<_> = ids.iter().map(ClerkOrganizationId::as_str).collect();
+        let statement = "
+            with ended as (
+                update organizations
+                set refetch_at = null, n_refetches = 0
+                where clerk_id = any($1) and deleted_at is not null and refetch_at is not null
+                returning clerk_id
+            )
+            update inbox b
+            set outcome = 'stale', payload = null
+            from ended e
+            where b.object_id = e.clerk_id and b.outcome = 'parked'";
+        self.execute(statement, &[(&ids, Type::TEXT_ARRAY)]).await?;
+        Ok(())
     }
 
     /// Puts off the next question for organizations about which Clerk gave no answer:

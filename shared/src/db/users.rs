@@ -12,11 +12,12 @@ use tokio_postgres::types::{Json, ToSql, Type};
 use tokio_postgres::{Client, Row as PgRow};
 use uuid::Uuid;
 
+use super::inbox::Attempt;
 use super::{
     Check, Confirms, Db, Error, Written, decode, inbox, memberships, next_try, organizations,
     outbox,
 };
-use crate::ids::{ClerkOrganizationId, ClerkUserId, SvixId};
+use crate::ids::{ClerkOrganizationId, ClerkUserId};
 
 pub use list::{Account, ClerkSync, Filter, Order, Page, Pending, Place, Shown, State, Statistics};
 pub(super) use list::{show_user, shown};
@@ -102,6 +103,8 @@ pub struct Row {
     pub updated_at: Option<Timestamp>,
     /// The tombstone (R3).
     pub deleted_at: Option<Timestamp>,
+    /// Nobody told of the end: Clerk did not know it when it was asked.
+    pub is_end_inferred: bool,
     /// Postgres's own version of the row: a write is refused when it has moved on.
     /// None for a row that is yet to be made.
     pub row_version: Option<String>,
@@ -111,7 +114,7 @@ pub struct Row {
 #[derive(Debug, Clone, Copy)]
 pub struct Key<'a> {
     /// The delivery, if there is one.
-    pub svix_id: Option<&'a SvixId>,
+    pub delivery: Option<Attempt<'a>>,
     /// The user.
     pub clerk_id: &'a ClerkUserId,
     /// The primary address, if Clerk calls it verified.
@@ -121,7 +124,7 @@ pub struct Key<'a> {
 }
 
 /// What the database knew of a [`Key`] when it was asked.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Current {
     /// The delivery was taken in before.
     pub is_recorded: bool,
@@ -270,18 +273,16 @@ impl Write {
 impl Db {
     /// Looks the keys up, in one round trip; the answers come in the order of the keys.
     pub async fn current_users(&self, keys: &[Key<'_>]) -> Result<Vec<Current>, Error> {
-        let svix_ids: Vec<_> = keys
-            .iter()
-            .map(|key| key.svix_id.map(SvixId::as_str))
-            .collect();
+        let (svix_ids, n_attempts) = inbox::columns(keys.iter().map(|key| key.delivery));
         let clerk_ids: Vec<_> = keys.iter().map(|key| key.clerk_id.as_str()).collect();
         let emails: Vec<_> = keys.iter().map(|key| key.verified_email).collect();
         let created_at: Vec<_> = keys.iter().map(|key| key.created_at).collect();
         let rows = self
             .run(async |client| {
                 let statement = include_str!("users/read.sql");
-                let values: [(&(dyn ToSql + Sync), Type); 4] = [
+                let values: [(&(dyn ToSql + Sync), Type); 5] = [
                     (&svix_ids, Type::TEXT_ARRAY),
+                    (&n_attempts, Type::INT4_ARRAY),
                     (&clerk_ids, Type::TEXT_ARRAY),
                     (&emails, Type::TEXT_ARRAY),
                     (&created_at, Type::INT8_ARRAY),
@@ -356,7 +357,9 @@ impl Db {
         let statement = "
             select clerk_id
             from users
-            where refetch_at <= now() and deleted_at is null and clerk_id is not null
+            where refetch_at <= now()
+                and (deleted_at is null or is_end_inferred)
+                and clerk_id is not null
             order by refetch_at
             limit $1";
         let rows = self
@@ -384,6 +387,25 @@ impl Db {
         let users: Vec<_> = users.iter().map(ClerkUserId::as_str).collect();
         self.execute(&statement, &[(&users, Type::TEXT_ARRAY)])
             .await?;
+        Ok(())
+    }
+
+    /// Whoever of these is over stays so: Clerk was asked, and does not know them. What waited for the
+    /// answer is settled.
+    pub async fn leave_ended_users(&self, ids: &[ClerkUserId]) -> Result<(), Error> {
+        let ids: Vec<_> = ids.iter().map(ClerkUserId::as_str).collect();
+        let statement = "
+            with ended as (
+                update users
+                set refetch_at = null, n_refetches = 0
+                where clerk_id = any($1) and deleted_at is not null and refetch_at is not null
+                returning clerk_id
+            )
+            update inbox b
+            set outcome = 'stale', payload = null
+            from ended e
+            where b.object_id = e.clerk_id and b.outcome = 'parked'";
+        self.execute(statement, &[(&ids, Type::TEXT_ARRAY)]).await?;
         Ok(())
     }
 

@@ -19,6 +19,22 @@ pub(super) enum Origin {
     Answer,
     /// By asking Clerk: what it says is the truth, also where versions are equal.
     Read,
+    /// In a list that was read a while ago; a role here that is on no way to Clerk has no claim.
+    Listed,
+    /// By asking Clerk about a row that was found to differ (R14), and that nobody has touched since
+    /// this time: what Clerk says is the truth, also about a version that is too high here, and a role
+    /// that is on no way to Clerk.
+    Repair {
+        /// When Clerk's lists were begun to be read.
+        since: Timestamp,
+    },
+}
+
+impl Origin {
+    /// Whether Clerk was asked about just this object just now.
+    pub(super) fn is_read(self) -> bool {
+        matches!(self, Self::Read | Self::Repair { .. })
+    }
 }
 
 /// What was decided about an object seen in Clerk.
@@ -43,18 +59,34 @@ pub(super) trait Mirror {
     fn shows_the_same(&self, other: &Self) -> bool;
 }
 
+/// What the row is that something was seen of.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    version: i64,
+    /// When it was written, or known to be what Clerk has.
+    touched_at: Option<Timestamp>,
+}
+
 /// Compares what was seen with the row that it is about (R2); `is_same` if they show the same.
-fn by_version(seen: i64, row: i64, origin: Origin, is_same: bool) -> Verdict {
-    if seen < row {
-        return Verdict::Stale;
+fn by_version(seen: i64, row: Held, origin: Origin, is_same: bool) -> Verdict {
+    if seen < row.version {
+        return older(row, origin);
     }
-    if seen > row {
+    if seen > row.version {
         return Verdict::Applied;
     }
     match (origin, is_same) {
         (_, true) => Verdict::Unchanged,
-        (Origin::Read, false) => Verdict::Applied,
-        (Origin::Event | Origin::Answer, false) => Verdict::Doubtful,
+        (Origin::Read | Origin::Repair { .. }, false) => Verdict::Applied,
+        (Origin::Event | Origin::Answer | Origin::Listed, false) => Verdict::Doubtful,
+    }
+}
+
+/// Nobody told us of a version that Clerk does not have, and that was here before its lists were read.
+fn older(row: Held, origin: Origin) -> Verdict {
+    match origin {
+        Origin::Repair { since } if row.touched_at < Some(since) => Verdict::Applied,
+        _ => Verdict::Stale,
     }
 }
 

@@ -1,5 +1,6 @@
 //! One tick of `reconcile`: delivers the outbox, settles edits and changes of address, asks Clerk
-//! about what is doubtful, goes on with walks, erases what is over its retention.
+//! about what is doubtful, goes on with walks, compares all when that is due, erases what is over its
+//! retention.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,11 @@ use uuid::Uuid;
 use super::deliver::{self, Batch};
 use super::refetch::{self, CALL_TIMEOUT, Refetched};
 use super::walk::{ListOfUser, Tries, Walked, Walker};
-use super::{edit, email_change};
+use super::{comparison, edit, email_change, outage};
 use crate::clerk;
-use crate::config::{Configured, Settings};
+use crate::config::{self, Configured, Part, Settings};
 use crate::db::memberships::Flagged;
+use crate::db::runs::{Approval, Mode, NewRun, State};
 use crate::db::{self, Check, Db};
 use crate::telemetry::{chain, metrics};
 
@@ -25,14 +27,34 @@ const WALK_BATCH: i64 = 20;
 /// How long calls for leased entries may begin: the lease has to outlast the last two of an entry,
 /// and the writing down.
 const DELIVERY_TIME: Duration = Duration::from_secs(15);
+/// Who asks for a comparison when nobody does.
+const SCHEDULE: &str = "schedule";
 /// How many deleted users are erased in one statement.
 const ERASE_BATCH: i64 = 1_000;
+/// How many differences that a comparison found are forgotten in one statement.
+const FORGET_BATCH: i64 = 10_000;
 
 /// What `reconcile` is bound by.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// After so many days the personal data of a deleted user is erased (R3).
     pub retention_days: u32,
+    /// All is compared with Clerk so often (R14); with 0 at every tick.
+    pub interval_minutes: u32,
+    /// What a comparison is for that nobody asked for.
+    pub mode: Mode,
+    /// What a repair may do unasked (R15).
+    pub brake: Brake,
+}
+
+/// How many deletions, and how many demotions, a repair may do unasked (R15): of each kind of object
+/// the larger of a number and a share of its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Brake {
+    /// The number.
+    pub count: u32,
+    /// The share.
+    pub percent: u32,
 }
 
 /// What a tick did.
@@ -57,14 +79,51 @@ pub struct Report {
     pub n_walked: u64,
     /// Deleted users whose personal data was erased.
     pub n_erased: u64,
+    /// How far the comparison has come that this tick worked on.
+    pub comparison: Option<State>,
 }
 
 impl Limits {
-    /// Reads `RETENTION_DAYS`.
+    /// Reads `RETENTION_DAYS`, `RECONCILE_INTERVAL_MINUTES`, `RECONCILE_MODE`, `REPAIR_MAX_DELETIONS`
+    /// and `REPAIR_MAX_PERCENT`.
     pub fn from_settings(settings: &Settings) -> Configured<Self> {
         Ok(Self {
             retention_days: settings.number("RETENTION_DAYS", 30)?,
+            interval_minutes: settings.number("RECONCILE_INTERVAL_MINUTES", 360)?,
+            mode: mode(settings)?,
+            brake: Brake::from_settings(settings)?,
         })
+    }
+}
+
+impl Brake {
+    /// Reads `REPAIR_MAX_DELETIONS` and `REPAIR_MAX_PERCENT`.
+    pub fn from_settings(settings: &Settings) -> Configured<Self> {
+        Ok(Self {
+            count: settings.number("REPAIR_MAX_DELETIONS", 10)?,
+            percent: settings.number("REPAIR_MAX_PERCENT", 2)?,
+        })
+    }
+
+    /// What may be repaired unasked.
+    pub fn approval(self) -> Approval {
+        Approval {
+            usual_count: self.count,
+            usual_percent: self.percent,
+            ..Approval::default()
+        }
+    }
+}
+
+fn mode(settings: &Settings) -> Configured<Mode> {
+    match settings.optional("RECONCILE_MODE") {
+        None | Some("repair") => Ok(Mode::Repair),
+        Some("report") => Ok(Mode::Report),
+        Some(_) => Err(config::Error {
+            part: Part::Limits,
+            variable: "RECONCILE_MODE",
+            problem: "must be `repair` or `report`",
+        }),
     }
 }
 
@@ -80,6 +139,7 @@ pub async fn reconcile(
     Box::pin(deliver_outbox(clerk, db, deadline, &mut report)).await?;
     Box::pin(settle(clerk, db, deadline, &mut report)).await?;
     Box::pin(ask(clerk, db, deadline, &mut report)).await?;
+    Box::pin(compare(clerk, db, limits, deadline, &mut report)).await?;
     erase(db, limits, deadline, &mut report).await?;
     let (n_open, oldest_age) = db.outbox_depth().await?;
     metrics::outbox(n_open, oldest_age);
@@ -291,12 +351,41 @@ impl Report {
     }
 }
 
+/// Begins a comparison when one is due, and works on the one that is under way.
+async fn compare(
+    clerk: &clerk::Client,
+    db: &Db,
+    limits: Limits,
+    deadline: Instant,
+    report: &mut Report,
+) -> Result<(), db::Error> {
+    if !has_time(deadline) {
+        return Ok(());
+    }
+    outage::notice_silence(clerk, db, deadline).await?;
+    let due = NewRun {
+        mode: limits.mode,
+        actor: SCHEDULE.to_owned(),
+        request_id: None,
+        approval: limits.brake.approval(),
+    };
+    db.begin_due_run(&due, limits.interval_minutes).await?;
+    report.comparison = comparison::work_on_run(clerk, db, deadline).await?;
+    Ok(())
+}
+
 async fn erase(
     db: &Db,
     limits: Limits,
     deadline: Instant,
     report: &mut Report,
 ) -> Result<(), db::Error> {
+    while has_time(deadline) {
+        let n_forgotten = db.forget_runs(limits.retention_days, FORGET_BATCH).await?;
+        if n_forgotten == 0 {
+            break;
+        }
+    }
     while has_time(deadline) {
         let n_erased = db
             .erase_deleted_users(limits.retention_days, ERASE_BATCH)

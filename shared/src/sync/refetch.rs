@@ -52,7 +52,13 @@ pub(super) async fn users(
     until: Instant,
 ) -> Result<Refetched, db::Error> {
     let mut refetched = Refetched::default();
-    let Read { seen, silent: _ } = read_users(clerk, ids, until, &mut refetched).await;
+    let Read { seen, silent } = read_users(clerk, ids, until, &mut refetched).await;
+    let is_unknown =
+        |id: &&ClerkUserId| !silent.contains(id) && !seen.iter().any(|user| user.id == **id);
+    let unknown: Vec<_> = ids.iter().filter(is_unknown).cloned().collect();
+    if !unknown.is_empty() {
+        db.leave_ended_users(&unknown).await?;
+    }
     let sightings: Vec<_> = seen.iter().map(sighting_of_user).collect();
     let applied = apply::apply_each(db, &sightings, Check::No).await?;
     let is_settled = |id: &ClerkUserId| {
@@ -159,13 +165,15 @@ pub(super) async fn organizations(
         .collect()
         .await;
     let mut refetched = Refetched::default();
-    let mut seen = Vec::new();
-    let mut open = Vec::new();
+    let (mut seen, mut open, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     for (id, read) in reads {
         match read {
             Ok(organization) => seen.push(organization),
             Err(error) => {
                 refetched.note(&error);
+                if matches!(error, clerk::Error::NotFound { .. }) {
+                    unknown.push(id.clone());
+                }
                 tracing::warn!(
                     error = chain(&error),
                     organization.clerk_id = %id,
@@ -174,6 +182,9 @@ pub(super) async fn organizations(
                 open.push(id.clone());
             }
         }
+    }
+    if !unknown.is_empty() {
+        db.leave_ended_organizations(&unknown).await?;
     }
     let sightings: Vec<_> = seen.iter().map(sighting_of_organization).collect();
     let applied = apply::apply_each(db, &sightings, Check::No).await?;

@@ -18,6 +18,8 @@ pub(super) struct Known<'a> {
     pub(super) base: Option<&'a str>,
     /// Ours is on its way to Clerk.
     pub(super) push: Option<&'a Push>,
+    /// Without a push, ours has no claim, whatever the base (R14).
+    pub(super) yields: bool,
 }
 
 /// What the role is after the merge.
@@ -88,7 +90,7 @@ fn merge_without_push(known: Known<'_>, base: Option<&str>) -> (Role, Option<Pus
     match base {
         // Clerk never had one: ours goes there.
         None => (known.ours, Some(PushChange::Open)),
-        Some(theirs) if is_same(theirs, known.base) => (known.ours, None),
+        Some(theirs) if is_same(theirs, known.base) && !known.yields => (known.ours, None),
         Some(theirs) => (granted(theirs), None),
     }
 }

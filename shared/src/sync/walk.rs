@@ -285,16 +285,9 @@ fn with_user(
     user: &ClerkUserId,
 ) -> Vec<OrganizationMembership> {
     let owned = |membership: OrganizationMembership| OrganizationMembership {
-        public_user_data: membership.public_user_data.or_else(|| {
-            Some(PublicUserData {
-                user_id: user.clone(),
-                first_name: None,
-                last_name: None,
-                image_url: None,
-                identifier: None,
-                username: None,
-            })
-        }),
+        public_user_data: membership
+            .public_user_data
+            .or_else(|| Some(PublicUserData::only(user.clone()))),
         ..membership
     };
     memberships.into_iter().map(owned).collect()

@@ -79,6 +79,18 @@ pub enum Metric {
     OutboxDepth,
     /// How old the oldest of them is.
     OutboxAge,
+    /// Objects of Clerk's that do not live here, of the last comparison.
+    DriftMissing,
+    /// Rows that are not as Clerk has them.
+    DriftStale,
+    /// Rows that let somebody do more than Clerk grants.
+    DriftStaleHigh,
+    /// Rows that Clerk does not know.
+    DriftOrphaned,
+    /// Rows that share an address.
+    DriftDuplicateEmail,
+    /// Roles in Clerk that are none.
+    DriftUnknownRole,
 }
 
 /// What was noted within one invocation; it is written when it is dropped.
@@ -189,6 +201,22 @@ pub fn outbox(n_open: u64, oldest_age: Option<Duration>) {
     });
 }
 
+/// Notes how many differences of a class a comparison found.
+pub fn drift(class: &str, n: u64) {
+    let metric = match class {
+        "missing" => Metric::DriftMissing,
+        "stale" => Metric::DriftStale,
+        "stale_high" => Metric::DriftStaleHigh,
+        "orphaned" => Metric::DriftOrphaned,
+        "duplicate_email" => Metric::DriftDuplicateEmail,
+        "unknown_role" => Metric::DriftUnknownRole,
+        _ => return,
+    };
+    note(|sheet| {
+        sheet.counts.insert(metric, n);
+    });
+}
+
 fn note(write_down: impl FnOnce(&mut Sheet)) {
     // Without an invocation there is no sheet.
     let _: Result<(), _> = SHEET.try_with(|sheet| write_down(&mut sheet.borrow_mut()));
@@ -214,7 +242,13 @@ impl Metric {
             | Self::ClerkRateLimited
             | Self::ClerkFailures
             | Self::DatabaseFailures
-            | Self::OutboxDepth => "Count",
+            | Self::OutboxDepth
+            | Self::DriftMissing
+            | Self::DriftStale
+            | Self::DriftStaleHigh
+            | Self::DriftOrphaned
+            | Self::DriftDuplicateEmail
+            | Self::DriftUnknownRole => "Count",
         }
     }
 }

@@ -1,13 +1,17 @@
 //! The functions in this process, between a real database and the emulator.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use clerk_emulator::{Emulator, Message, Options};
 use serde_json::{Value, json};
 use shared::config::Settings;
+use shared::db::runs::{Approval, Mode, NewRun, State};
 use shared::gate::Gate;
+use shared::sync::work_on_run;
 use shared::{http, telemetry};
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 use super::database::Database;
 use super::gateway::{Answer, Call};
@@ -29,6 +33,7 @@ pub(crate) struct TestApp {
     pub(crate) webhook: clerk_webhook::App,
     pub(crate) update_role: Gate,
     pub(crate) admin_users: Gate,
+    pub(crate) admin_sync: admin_sync::App,
     pub(crate) sync_user: Gate,
     pub(crate) update_user: Gate,
     pub(crate) update_clerk_user: Gate,
@@ -57,17 +62,41 @@ impl TestApp {
 
     /// With the functions behind another address of the database.
     pub(crate) async fn at(database: Database, url: &str, settings: &[(&str, &str)]) -> Self {
-        let clerk = Emulator::start(Options::default())
-            .await
-            .expect("the emulator starts");
+        Self::between(database, url, Options::default(), settings).await
+    }
+
+    /// With a Clerk that is set up otherwise than usual.
+    pub(crate) async fn with_clerk(options: Options) -> Self {
+        let database = Database::new().await;
+        let url = database.url.clone();
+        Self::between(database, &url, options, &[]).await
+    }
+
+    async fn between(
+        database: Database,
+        url: &str,
+        options: Options,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let clerk = Emulator::start(options).await;
+        let clerk = clerk.expect("the emulator starts");
         let settings = settings_of(&clerk, url, settings);
         telemetry::init(&settings);
+        let sql = database.connect().await;
+        // So that no tick begins a full comparison of its own: a test that wants one says so.
+        sql.batch_execute(
+            "insert into reconcile_runs (mode, state, actor, finished_at)
+            values ('report', 'done', 'schedule', now())",
+        )
+        .await
+        .unwrap();
         Self {
-            sql: database.connect().await,
+            sql,
             database,
             webhook: clerk_webhook::App::new(&settings),
             update_role: Gate::from_settings(&settings),
             admin_users: Gate::from_settings(&settings),
+            admin_sync: admin_sync::App::new(&settings),
             sync_user: Gate::from_settings(&settings),
             update_user: Gate::from_settings(&settings),
             update_clerk_user: Gate::from_settings(&settings),
@@ -138,6 +167,11 @@ impl TestApp {
 
     pub(crate) async fn call_admin_users(&self, call: &Call) -> Answer {
         let handler = |request| admin_users::handle(&self.admin_users, request);
+        Answer::read(&http::answer(call.event(), &handler).await)
+    }
+
+    pub(crate) async fn call_admin_sync(&self, call: &Call) -> Answer {
+        let handler = |request| admin_sync::handle(&self.admin_sync, request);
         Answer::read(&http::answer(call.event(), &handler).await)
     }
 
@@ -220,12 +254,73 @@ impl TestApp {
             .expect("the tick ends well")
     }
 
+    /// A full comparison by its own, until it is over; returns the run as it is shown.
+    pub(crate) async fn compare(&self, mode: Mode) -> Value {
+        let limits = self.reconcile.limits.clone().unwrap();
+        let approval = limits.brake.approval();
+        let run = self.begin_run(mode, approval).await;
+        self.work_on_run().await;
+        self.run(run).await
+    }
+
+    /// Asks for a full comparison.
+    pub(crate) async fn begin_run(&self, mode: Mode, approval: Approval) -> Uuid {
+        let new = NewRun {
+            mode,
+            actor: "command".to_owned(),
+            request_id: None,
+            approval,
+        };
+        let db = self.reconcile.db.as_ref().unwrap();
+        let run = db.begin_run(&new).await.expect("the database answers");
+        run.expect("no other run is under way")
+    }
+
+    /// Works on the run that is under way, as long as it takes.
+    pub(crate) async fn work_on_run(&self) -> Option<State> {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let clerk = self.reconcile.clerk.as_ref().unwrap();
+        let db = self.reconcile.db.as_ref().unwrap();
+        work_on_run(clerk, db, deadline)
+            .await
+            .expect("the database answers")
+    }
+
+    /// A run as it is shown.
+    pub(crate) async fn run(&self, run: Uuid) -> Value {
+        let db = self.reconcile.db.as_ref().unwrap();
+        let run = db.shown_run(run).await.unwrap().expect("the run is there");
+        serde_json::to_value(run).unwrap()
+    }
+
+    /// What the last run found, as `class object cause state clerk_id`, in order of urgency.
+    pub(crate) async fn drift(&self) -> Vec<String> {
+        let statement = "
+            select concat_ws(' ', class, object, cause, state, clerk_id)
+            from drift
+            where run_id = (
+                select id from reconcile_runs order by created_at desc limit 1
+            )
+            order by priority, id";
+        let rows = self.sql.query(statement, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// Whatever was lost: all is compared and mended, and the two sides come to rest.
+    pub(crate) async fn repair(&self) {
+        self.settle().await;
+        let run = self.compare(Mode::Repair).await;
+        assert_eq!(run["state"], "done", "{run}");
+        self.settle().await;
+    }
+
     /// What failed may be tried again at once.
     pub(crate) async fn forget_waits(&self) {
         self.execute(
             "update outbox set next_attempt_at = now(), leased_until = null
             where completed_at is null and dead_at is null;
             update profile_edits set settle_at = now() where closed_at is null;
+            update reconcile_runs set next_attempt_at = now() where finished_at is null;
             update email_changes set settle_at = now() where settle_at is not null",
         )
         .await;
@@ -333,7 +428,7 @@ impl TestApp {
                     .count(&format!("{table} where {column} is not null"))
                     .await;
             }
-            if n_owed + n_flagged == 0 && self.clerk.take_messages().is_empty() {
+            if n_owed + n_flagged == 0 && self.deliver_all().await.is_empty() {
                 return;
             }
         }
@@ -342,6 +437,27 @@ impl TestApp {
 
     /// Everything that lives in Clerk is here, as Clerk has it, and nothing else.
     pub(crate) async fn assert_equal(&self) {
+        for (here, there) in self.sides().await {
+            assert_eq!(here, there, "ours on the left, Clerk's on the right");
+        }
+    }
+
+    /// What lives here and in Clerk and is not the same, or on one side only.
+    pub(crate) async fn differences(&self) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        for (here, there) in self.sides().await {
+            let ids: BTreeSet<String> = here.iter().chain(&there).map(id).collect();
+            let mut here: BTreeMap<_, _> = here.into_iter().map(|it| (id(&it), it)).collect();
+            let mut there: BTreeMap<_, _> = there.into_iter().map(|it| (id(&it), it)).collect();
+            let sides = ids.iter().map(|id| (here.remove(id), there.remove(id)));
+            let different = sides.filter(|(here, there)| here != there);
+            differences.extend(different.map(|(here, there)| Difference { here, there }));
+        }
+        differences
+    }
+
+    /// What lives here and in Clerk, in the same form and order: users, organizations, memberships.
+    async fn sides(&self) -> [(Vec<Value>, Vec<Value>); 3] {
         let users = "
             select jsonb_build_object(
                 'id', clerk_id, 'email', email, 'first_name', first_name, 'last_name', last_name,
@@ -367,22 +483,40 @@ impl TestApp {
             join users u on u.id = m.user_id
             join organizations o on o.id = m.organization_id
             where m.deleted_at is null";
-        self.assert_same(users, self.clerk.users(), as_user).await;
-        self.assert_same(organizations, self.clerk.organizations(), as_organization)
-            .await;
-        self.assert_same(memberships, self.clerk.memberships(), as_membership)
-            .await;
+        let clerk = &self.clerk;
+        [
+            self.side_by_side(users, clerk.users(), as_user).await,
+            self.side_by_side(organizations, clerk.organizations(), as_organization)
+                .await,
+            self.side_by_side(memberships, clerk.memberships(), as_membership)
+                .await,
+        ]
     }
 
-    async fn assert_same(&self, statement: &str, there: Vec<Value>, as_row: fn(&Value) -> Value) {
-        let by_id = |value: &Value| value["id"].to_string();
+    async fn side_by_side(
+        &self,
+        statement: &str,
+        there: Vec<Value>,
+        as_row: fn(&Value) -> Value,
+    ) -> (Vec<Value>, Vec<Value>) {
         let rows = self.sql.query(statement, &[]).await.unwrap();
         let mut here: Vec<Value> = rows.iter().map(|row| row.get(0)).collect();
         let mut there: Vec<Value> = there.iter().map(as_row).collect();
-        here.sort_by_key(by_id);
-        there.sort_by_key(by_id);
-        assert_eq!(here, there, "ours on the left, Clerk's on the right");
+        here.sort_by_key(id);
+        there.sort_by_key(id);
+        (here, there)
     }
+}
+
+/// Something that is not the same on both sides.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    pub(crate) here: Option<Value>,
+    pub(crate) there: Option<Value>,
+}
+
+fn id(object: &Value) -> String {
+    object["id"].to_string()
 }
 
 /// What the row of an organization in Clerk has to say.

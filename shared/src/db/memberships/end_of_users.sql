@@ -3,7 +3,8 @@ with ended as (
     update memberships m
     set
         deleted_at = coalesce(m.deleted_at, u.deleted_at),
-        is_end_inferred = false,
+        -- As much as is known of the end of the one is known of the other's.
+        is_end_inferred = u.is_end_inferred and (m.deleted_at is null or m.is_end_inferred),
         updated_at = now(),
         refetch_at = null,
         n_refetches = 0

@@ -2,7 +2,13 @@
 -- is there of the same pair (R6)?
 -- Takes no lock: `write.sql` refuses to write rows that have changed since.
 select
-    (select b.outcome from inbox b where b.svix_id = i.svix_id) is not null as is_recorded,
+    (
+        select b.outcome
+        from inbox b
+        where b.svix_id = i.svix_id
+            -- What is dead or parked is not taken in yet for whoever tries it again.
+            and not (b.outcome in ('parked', 'dead') and b.n_attempts = i.n_attempts - 1)
+    ) is not null as is_recorded,
     case
         when o.id is not null
         then jsonb_build_object(
@@ -39,8 +45,8 @@ select
         from memberships m
         where m.organization_id = o.id and m.user_id = u.id and m.clerk_id <> i.clerk_id
     ) as last_created_at
-from unnest($1::text[], $2::text[], $3::text[], $4::text[])
-    with ordinality as i (svix_id, clerk_id, organization_clerk_id, user_clerk_id, n)
+from unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::text[])
+    with ordinality as i (svix_id, n_attempts, clerk_id, organization_clerk_id, user_clerk_id, n)
 left join organizations o on o.clerk_id = i.organization_clerk_id
 left join users u on u.clerk_id = i.user_clerk_id
 order by i.n

@@ -93,20 +93,34 @@ held as (
 ),
 -- Once (R7): the first transaction that takes the delivery in is the one that has its effects.
 taken as (
-    insert into inbox (
+    insert into inbox as k (
         svix_id, event_type, object_id, instance_id, event_at, outcome, rule, detail, payload,
-        last_error, applied_at
+        n_attempts, last_error, applied_at
     )
     select
         b.svix_id, b.event_type, b.object_id, b.instance_id, b.event_at, b.outcome, b.rule,
-        b.detail, b.payload, b.last_error,
+        b.detail, b.payload, b.n_attempts, b.last_error,
         case when b.outcome = 'applied' then now() end
     from held h
     join possible p using (n)
     cross join jsonb_populate_record(null::inbox, p.inbox) b
     where p.inbox is not null
-    on conflict (svix_id) do nothing
-    returning svix_id
+    on conflict (svix_id) do update
+    set
+        event_type = excluded.event_type,
+        object_id = excluded.object_id,
+        instance_id = excluded.instance_id,
+        event_at = excluded.event_at,
+        outcome = excluded.outcome,
+        rule = excluded.rule,
+        detail = excluded.detail || '{"replayed": true}',
+        payload = excluded.payload,
+        n_attempts = excluded.n_attempts,
+        last_error = excluded.last_error,
+        applied_at = excluded.applied_at
+    -- Only a replay: a second delivery is a first attempt as well.
+    where k.outcome in ('parked', 'dead') and k.n_attempts = excluded.n_attempts - 1
+    returning k.svix_id
 ),
 live as materialized (
     select p.*
@@ -119,6 +133,8 @@ updated as (
     set
         -- A provisional one learns which it is.
         clerk_id = r.clerk_id,
+        organization_id = r.organization_id,
+        user_id = r.user_id,
         role = r.role,
         permissions = r.permissions,
         public_metadata = r.public_metadata,

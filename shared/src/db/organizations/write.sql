@@ -26,7 +26,7 @@ created as (
     insert into organizations (
         id, clerk_id, name, slug, image_url, created_by, max_allowed_memberships, public_metadata,
         is_placeholder, clerk_version, refetch_at, members_refetch_at, members_walked_since,
-        created_at, confirmed_at, deleted_at
+        created_at, confirmed_at, deleted_at, is_end_inferred
     )
     select
         r.id, r.clerk_id, r.name, r.slug, r.image_url, r.created_by, r.max_allowed_memberships,
@@ -36,7 +36,7 @@ created as (
             when 'now' then now()
             when 'as_of_version' then least(now(), to_timestamp(r.clerk_version / 1000.0))
         end,
-        r.deleted_at
+        r.deleted_at, r.is_end_inferred
     from input i
     cross join jsonb_populate_record(null::organizations, i.new) r
     where i.new is not null and i.row_version is null
@@ -53,20 +53,34 @@ held as (
 ),
 -- Once (R7): the first transaction that takes the delivery in is the one that has its effects.
 taken as (
-    insert into inbox (
+    insert into inbox as k (
         svix_id, event_type, object_id, instance_id, event_at, outcome, rule, detail, payload,
-        last_error, applied_at
+        n_attempts, last_error, applied_at
     )
     select
         b.svix_id, b.event_type, b.object_id, b.instance_id, b.event_at, b.outcome, b.rule,
-        b.detail, b.payload, b.last_error,
+        b.detail, b.payload, b.n_attempts, b.last_error,
         case when b.outcome = 'applied' then now() end
     from held h
     join input i using (n)
     cross join jsonb_populate_record(null::inbox, i.inbox) b
     where i.inbox is not null
-    on conflict (svix_id) do nothing
-    returning svix_id
+    on conflict (svix_id) do update
+    set
+        event_type = excluded.event_type,
+        object_id = excluded.object_id,
+        instance_id = excluded.instance_id,
+        event_at = excluded.event_at,
+        outcome = excluded.outcome,
+        rule = excluded.rule,
+        detail = excluded.detail || '{"replayed": true}',
+        payload = excluded.payload,
+        n_attempts = excluded.n_attempts,
+        last_error = excluded.last_error,
+        applied_at = excluded.applied_at
+    -- Only a replay: a second delivery is a first attempt as well.
+    where k.outcome in ('parked', 'dead') and k.n_attempts = excluded.n_attempts - 1
+    returning k.svix_id
 ),
 live as materialized (
     select i.*
@@ -103,7 +117,8 @@ updated as (
         end,
         created_at = r.created_at,
         updated_at = case when l.touches then now() else o.updated_at end,
-        deleted_at = r.deleted_at
+        deleted_at = r.deleted_at,
+        is_end_inferred = r.is_end_inferred
     from live l
     cross join jsonb_populate_record(null::organizations, l.new) r
     where l.row_version is not null and o.id = l.id

@@ -3,7 +3,13 @@
 -- Takes no lock: `write.sql` refuses to write rows that have changed since.
 select
     i.n,
-    (select b.outcome from inbox b where b.svix_id = i.svix_id) as recorded,
+    (
+        select b.outcome
+        from inbox b
+        where b.svix_id = i.svix_id
+            -- What is dead or parked is not taken in yet for whoever tries it again.
+            and not (b.outcome in ('parked', 'dead') and b.n_attempts = i.n_attempts - 1)
+    ) as recorded,
     u.row,
     (
         select p.id
@@ -18,8 +24,8 @@ select
         limit 1
     ) as unfinished_move,
     o.push
-from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
-    with ordinality as i (svix_id, clerk_id, verified_email, created_at, n)
+from unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::bigint[])
+    with ordinality as i (svix_id, n_attempts, clerk_id, verified_email, created_at, n)
 -- The address was promised to a user of ours (R12), and the account was made for it: after the
 -- invitation and before its end, by Clerk's clock. While we do not know of the invitation, after it
 -- was asked for.

@@ -40,7 +40,8 @@ created as (
         id, clerk_id, email, email_verified, first_name, last_name, username, image_url,
         external_id, role, clerk_role, role_owned_by_directory, public_metadata, banned, locked,
         deprovisioned, is_placeholder, last_sign_in_at, clerk_version, refetch_at,
-        organizations_refetch_at, organizations_walked_since, created_at, confirmed_at, deleted_at
+        organizations_refetch_at, organizations_walked_since, created_at, confirmed_at, deleted_at,
+        is_end_inferred
     )
     select
         r.id, r.clerk_id, r.email, r.email_verified, r.first_name, r.last_name, r.username,
@@ -52,7 +53,7 @@ created as (
             when 'now' then now()
             when 'as_of_version' then least(now(), to_timestamp(r.clerk_version / 1000.0))
         end,
-        r.deleted_at
+        r.deleted_at, r.is_end_inferred
     from input i
     cross join jsonb_populate_record(null::users, i.new) r
     where i.new is not null
@@ -78,20 +79,34 @@ held as (
 ),
 -- Once (R7): the first transaction that takes the delivery in is the one that has its effects.
 taken as (
-    insert into inbox (
+    insert into inbox as k (
         svix_id, event_type, object_id, instance_id, event_at, outcome, rule, detail, payload,
-        last_error, applied_at
+        n_attempts, last_error, applied_at
     )
     select
         b.svix_id, b.event_type, b.object_id, b.instance_id, b.event_at, b.outcome, b.rule,
-        b.detail, b.payload, b.last_error,
+        b.detail, b.payload, b.n_attempts, b.last_error,
         case when b.outcome = 'applied' then now() end
     from held h
     join input i using (n)
     cross join jsonb_populate_record(null::inbox, i.inbox) b
     where i.inbox is not null
-    on conflict (svix_id) do nothing
-    returning svix_id
+    on conflict (svix_id) do update
+    set
+        event_type = excluded.event_type,
+        object_id = excluded.object_id,
+        instance_id = excluded.instance_id,
+        event_at = excluded.event_at,
+        outcome = excluded.outcome,
+        rule = excluded.rule,
+        detail = excluded.detail || '{"replayed": true}',
+        payload = excluded.payload,
+        n_attempts = excluded.n_attempts,
+        last_error = excluded.last_error,
+        applied_at = excluded.applied_at
+    -- Only a replay: a second delivery is a first attempt as well.
+    where k.outcome in ('parked', 'dead') and k.n_attempts = excluded.n_attempts - 1
+    returning k.svix_id
 ),
 live as materialized (
     select i.*
@@ -150,7 +165,9 @@ updated as (
             else u.confirmed_at
         end,
         updated_at = case when l.touches then now() else u.updated_at end,
-        deleted_at = r.deleted_at
+        deleted_at = r.deleted_at,
+        is_end_inferred = r.is_end_inferred,
+        erased_at = case when r.deleted_at is not null then u.erased_at end
     from live l
     cross join jsonb_populate_record(null::users, l.new) r
     where l.row_version is not null
@@ -269,9 +286,9 @@ settled as (
     update inbox b
     set outcome = 'applied', applied_at = now(), payload = null
     from live l
-    where l.settles
+    -- What waited for a placeholder waits for nothing once the row has taken that up.
+    where (l.settles or l.absorbs is not null)
         and b.object_id in (l.new ->> 'clerk_id', l.moves ->> 'old_clerk_id')
         and b.outcome = 'parked'
-        and b.rule = 'R2'
 )
 select l.n from live l order by l.n

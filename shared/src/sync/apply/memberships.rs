@@ -258,7 +258,7 @@ fn entry(
 impl Sighting<'_> {
     fn key(&self) -> Key<'_> {
         Key {
-            svix_id: self.delivery.map(|entry| &entry.svix_id),
+            delivery: self.delivery.map(Entry::attempt),
             clerk_id: &self.membership.id,
             organization: &self.membership.organization.id,
             user: &self.user.user_id,
@@ -266,6 +266,6 @@ impl Sighting<'_> {
     }
 
     fn is_read(&self) -> bool {
-        matches!(self.seen, Seen::Live(Origin::Read))
+        matches!(self.seen, Seen::Live(origin) if origin.is_read())
     }
 }

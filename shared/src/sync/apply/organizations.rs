@@ -35,6 +35,8 @@ pub(in crate::sync) enum Seen<'a> {
     Organization(&'a clerk::Organization, Origin),
     /// Its end.
     Deleted(Timestamp),
+    /// Clerk was asked about it alone, and does not know it (R14).
+    Unknown,
 }
 
 /// What came of a sighting.
@@ -78,6 +80,7 @@ fn plan(sighting: &Sighting<'_>, current: &Current, is_repeated: bool) -> Plan {
             organization::merge(current, seen, origin_of_try(origin, is_repeated))
         }
         Seen::Deleted(at) => organization::bury(current, sighting.clerk_id, at),
+        Seen::Unknown => organization::infer_end(current, sighting.clerk_id),
     };
     let is_read = sighting.is_read();
     let step = Step::of(
@@ -134,7 +137,7 @@ fn write(sighting: &Sighting<'_>, current: &Current, merged: Merged) -> Write {
         .is_some_and(|row| row.refetch_at.is_some());
     let confirms = match sighting.seen {
         Seen::Organization(_, origin) => Some(super::confirms(origin)),
-        Seen::Deleted(_) => None,
+        Seen::Deleted(_) | Seen::Unknown => None,
     };
     Write {
         inbox: entry(sighting, current, &merged, inbox::Outcome::Applied),
@@ -154,7 +157,7 @@ fn entry(
 ) -> Option<Entry> {
     let clerk_version = match sighting.seen {
         Seen::Organization(seen, _) => Some(organization::version(seen)),
-        Seen::Deleted(_) => None,
+        Seen::Deleted(_) | Seen::Unknown => None,
     };
     let detail = Detail {
         changed: &merged.changed,
@@ -170,12 +173,12 @@ fn entry(
 impl Sighting<'_> {
     fn key(&self) -> Key<'_> {
         Key {
-            svix_id: self.delivery.map(|entry| &entry.svix_id),
+            delivery: self.delivery.map(Entry::attempt),
             clerk_id: self.clerk_id,
         }
     }
 
     fn is_read(&self) -> bool {
-        matches!(self.seen, Seen::Organization(_, Origin::Read))
+        matches!(self.seen, Seen::Organization(_, origin) if origin.is_read())
     }
 }

@@ -51,6 +51,8 @@ pub(in crate::sync) enum Seen<'a> {
     User(&'a clerk::User, Origin),
     /// Its end.
     Deleted(Timestamp),
+    /// Clerk was asked about it alone, and does not know it (R14).
+    Unknown,
 }
 
 /// What came of a sighting.
@@ -115,6 +117,7 @@ fn plan(sighting: &Sighting<'_>, current: &Current, is_repeated: bool) -> Plan {
     let merged = match sighting.seen {
         Seen::User(user, origin) => user::merge(current, user, origin_of_try(origin, is_repeated)),
         Seen::Deleted(at) => user::bury(current, sighting.clerk_id, at),
+        Seen::Unknown => user::infer_end(current, sighting.clerk_id),
     };
     let step = Step::of(
         merged.verdict,
@@ -170,7 +173,7 @@ fn applied(outcome: Outcome, owes_push: bool) -> Applied {
 }
 
 fn is_read(sighting: &Sighting<'_>) -> bool {
-    matches!(sighting.seen, Seen::User(_, Origin::Read))
+    matches!(sighting.seen, Seen::User(_, origin) if origin.is_read())
 }
 
 fn is_echo(sighting: &Sighting<'_>, current: &Current, merged: &Merged) -> bool {
@@ -228,7 +231,7 @@ fn write(sighting: &Sighting<'_>, current: &Current, merged: &Merged) -> Write {
     let old = current.row.as_ref();
     let confirms = match sighting.seen {
         Seen::User(_, origin) => Some(super::confirms(origin)),
-        Seen::Deleted(_) => None,
+        Seen::Deleted(_) | Seen::Unknown => None,
     };
     let row = Row {
         organizations_refetch_at: walk_at(sighting, current, merged),
@@ -277,8 +280,8 @@ fn entry(
     outcome: inbox::Outcome,
 ) -> Option<Entry> {
     let (clerk_version, is_read) = match sighting.seen {
-        Seen::User(user, origin) => (Some(user::version(user)), origin == Origin::Read),
-        Seen::Deleted(_) => (None, false),
+        Seen::User(user, origin) => (Some(user::version(user)), origin.is_read()),
+        Seen::Deleted(_) | Seen::Unknown => (None, false),
     };
     let detail = Detail {
         changed: &merged.changed,
@@ -308,10 +311,10 @@ impl Sighting<'_> {
     fn key(&self) -> Key<'_> {
         let user = match self.seen {
             Seen::User(user, _) => Some(user),
-            Seen::Deleted(_) => None,
+            Seen::Deleted(_) | Seen::Unknown => None,
         };
         Key {
-            svix_id: self.delivery.map(|entry| &entry.svix_id),
+            delivery: self.delivery.map(Entry::attempt),
             clerk_id: self.clerk_id,
             verified_email: user
                 .and_then(clerk::User::primary_email)

@@ -8,9 +8,10 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use super::{
-    Column, Mirror, Origin, Verdict, by_version, changed, storable, storable_map, timestamp,
+    Column, Held, Mirror, Origin, Verdict, by_version, changed, storable, storable_map, timestamp,
 };
 use crate::clerk;
+use crate::db::listed;
 use crate::db::memberships::{Current, Parent, Row};
 
 /// What a membership seen in Clerk does to our rows.
@@ -48,10 +49,10 @@ pub(in crate::sync) fn merge(
     // Who is gone is in nothing, and in what is gone is nobody.
     let can_live = !parents.organization.is_deleted && !parents.user.is_deleted;
     match &current.row {
-        Some(row) if row.deleted_at.is_none() => merge_known(row, parents, seen, origin),
+        Some(row) if row.deleted_at.is_none() => merge_known(current, row, parents, seen, origin),
         // What was not shown once is shown again: that time, Clerk's list lagged behind.
-        Some(row) if row.is_end_inferred && can_live && origin == Origin::Read => {
-            revive(current, row, seen)
+        Some(row) if row.is_end_inferred && can_live && origin.is_read() => {
+            revive(current, parents, row, seen)
         }
         // It was changed after what we know of it, so it may live.
         Some(row) if row.is_end_inferred && can_live && version(seen) > row.clerk_version => {
@@ -63,7 +64,12 @@ pub(in crate::sync) fn merge(
     }
 }
 
-fn revive(current: &Current, row: &Row, seen: &clerk::OrganizationMembership) -> Merged {
+fn revive(
+    current: &Current,
+    parents: Parents,
+    row: &Row,
+    seen: &clerk::OrganizationMembership,
+) -> Merged {
     let is_follower = |rival: &Row| rival.clerk_id.is_some() && rival.created_at > row.created_at;
     if current.rival.as_ref().is_some_and(is_follower) {
         return kept(row, Verdict::Stale, "R6");
@@ -73,7 +79,7 @@ fn revive(current: &Current, row: &Row, seen: &clerk::OrganizationMembership) ->
         is_end_inferred: false,
         // One of the two answers was late: once more.
         refetch_at: Some(Timestamp::now()),
-        ..mirrored(row, seen)
+        ..mirrored(&joining(parents, row), seen)
     };
     let changed = changed(&COLUMNS, Some(row), &new);
     Merged {
@@ -85,7 +91,17 @@ fn revive(current: &Current, row: &Row, seen: &clerk::OrganizationMembership) ->
     }
 }
 
+/// A membership joins what Clerk says that it does, wherever somebody has put it here.
+fn joining(parents: Parents, row: &Row) -> Row {
+    Row {
+        organization_id: parents.organization.id,
+        user_id: parents.user.id,
+        ..row.clone()
+    }
+}
+
 fn merge_known(
+    current: &Current,
     row: &Row,
     parents: Parents,
     seen: &clerk::OrganizationMembership,
@@ -95,18 +111,23 @@ fn merge_known(
     let new = Row {
         // What is older than the last walk says nothing about what that did not show.
         refetch_at: row.refetch_at.filter(|_| is_overlooked),
-        ..mirrored(row, seen)
+        ..mirrored(&joining(parents, row), seen)
     };
     let changed = changed(&COLUMNS, Some(row), &new);
-    match by_version(version(seen), row.clerk_version, origin, changed.is_empty()) {
+    let held = Held {
+        version: row.clerk_version,
+        touched_at: row.updated_at.max(row.confirmed_at),
+    };
+    match by_version(version(seen), held, origin, changed.is_empty()) {
         verdict @ (Verdict::Stale | Verdict::Doubtful) => kept(row, verdict, "R2"),
         // That this one is the same says nothing about the one that is in doubt.
-        Verdict::Unchanged if origin != Origin::Read => kept(row, Verdict::Unchanged, "R2"),
+        Verdict::Unchanged if !origin.is_read() => kept(row, Verdict::Unchanged, "R2"),
         verdict => Merged {
             verdict,
             rule: "R2",
             row: Some(new),
-            ends: None,
+            // Clerk holds one of a pair, and this is it.
+            ends: current.rival.as_ref().map(|rival| rival.id),
             changed,
         },
     }
@@ -134,7 +155,7 @@ fn merge_new(
         Some(rival) if rival.clerk_id.is_none() => {
             applied("R17", Some(rival), mirrored(rival, seen), None)
         }
-        Some(rival) if rival.created_at < created_at || origin == Origin::Read => {
+        Some(rival) if rival.created_at < created_at || origin.is_read() => {
             applied(rule, None, new, Some(rival.id))
         }
         // Made in the same millisecond: nobody can tell which one came last.
@@ -230,15 +251,33 @@ fn applied(rule: &'static str, old: Option<&Row>, new: Row, ends: Option<Uuid>) 
     }
 }
 
-fn mirrored(row: &Row, seen: &clerk::OrganizationMembership) -> Row {
-    let mut permissions: Vec<String> = seen.permissions.iter().map(|it| storable(it)).collect();
-    // Clerk promises no order.
+/// What a membership in a list shows, in the shape of our rows (R14).
+pub(in crate::sync) fn listed(seen: &clerk::ListedMembership) -> listed::Membership {
+    listed::Membership {
+        clerk_id: seen.id.clone(),
+        clerk_version: seen.updated_at.unwrap_or_default(),
+        clerk_organization_id: seen.organization.id.clone(),
+        clerk_user_id: seen.public_user_data.user_id.clone(),
+        role: role_key(&seen.role),
+        permissions: permissions(&seen.permissions),
+        public_metadata: storable_map(&seen.public_metadata),
+        created_at: seen.created_at.and_then(timestamp),
+    }
+}
+
+/// Clerk promises no order.
+fn permissions(seen: &[String]) -> Vec<String> {
+    let mut permissions: Vec<String> = seen.iter().map(|it| storable(it)).collect();
     permissions.sort();
     permissions.dedup();
+    permissions
+}
+
+fn mirrored(row: &Row, seen: &clerk::OrganizationMembership) -> Row {
     Row {
         clerk_id: Some(seen.id.clone()),
         role: role_key(&seen.role),
-        permissions,
+        permissions: permissions(&seen.permissions),
         public_metadata: storable_map(&seen.public_metadata),
         is_placeholder: false,
         clerk_version: version(seen),
@@ -275,10 +314,14 @@ impl Mirror for Row {
 }
 
 /// The columns that show what Clerk shows.
-const COLUMNS: [Column<Row>; 5] = [
+const COLUMNS: [Column<Row>; 7] = [
     ("clerk_id", |row| {
         row.clerk_id.as_ref().map(ToString::to_string).into()
     }),
+    ("organization_id", |row| {
+        row.organization_id.to_string().into()
+    }),
+    ("user_id", |row| row.user_id.to_string().into()),
     ("role", |row| row.role.clone().into()),
     ("permissions", |row| row.permissions.clone().into()),
     ("public_metadata", |row| row.public_metadata.clone().into()),

@@ -4,8 +4,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Column, Mirror, Origin, Verdict, by_version, changed, storable_map, text, timestamp};
+use super::{
+    Column, Held, Mirror, Origin, Verdict, by_version, changed, storable_map, text, timestamp,
+};
 use crate::clerk;
+use crate::db::listed;
 use crate::db::organizations::{Current, Row};
 use crate::ids::ClerkOrganizationId;
 
@@ -34,15 +37,50 @@ pub(in crate::sync) fn merge(
         return mirrored(&row, current, seen, "R1");
     };
     if row.deleted_at.is_some() {
-        return kept(row, Verdict::Stale, "R3");
+        return merge_ended(row, current, seen, origin);
     }
     let merged = mirrored(row, current, seen, "R2");
     let is_same = merged.changed.is_empty();
-    match by_version(version(seen), row.clerk_version, origin, is_same) {
+    match by_version(version(seen), held(row), origin, is_same) {
         verdict @ (Verdict::Stale | Verdict::Doubtful) => kept(row, verdict, "R2"),
         // That this one is the same says nothing about the one that is in doubt.
-        Verdict::Unchanged if origin != Origin::Read => kept(row, Verdict::Unchanged, "R2"),
+        Verdict::Unchanged if !origin.is_read() => kept(row, Verdict::Unchanged, "R2"),
         verdict => Merged { verdict, ..merged },
+    }
+}
+
+/// A tombstone is final (R3), unless nobody told of the end.
+fn merge_ended(row: &Row, current: &Current, seen: &clerk::Organization, origin: Origin) -> Merged {
+    if row.is_end_inferred && origin.is_read() {
+        return revived(row, current, seen);
+    }
+    // It was changed after what we know of it, so it may live.
+    if row.is_end_inferred && version(seen) > row.clerk_version {
+        return kept(row, Verdict::Doubtful, "R14");
+    }
+    kept(row, Verdict::Stale, "R3")
+}
+
+/// What Clerk did not know once is there again: one of the two answers was wrong, so it is asked once
+/// more.
+fn revived(row: &Row, current: &Current, seen: &clerk::Organization) -> Merged {
+    let merged = mirrored(row, current, seen, "R14");
+    Merged {
+        row: Row {
+            deleted_at: None,
+            is_end_inferred: false,
+            refetch_at: Some(Timestamp::now()),
+            ..merged.row
+        },
+        changed: [vec!["deleted_at"], merged.changed].concat(),
+        ..merged
+    }
+}
+
+fn held(row: &Row) -> Held {
+    Held {
+        version: row.clerk_version,
+        touched_at: row.updated_at.max(row.confirmed_at),
     }
 }
 
@@ -53,19 +91,59 @@ pub(in crate::sync) fn bury(current: &Current, id: &ClerkOrganizationId, at: Tim
         is_placeholder: true,
         ..empty_row(id, at)
     });
-    if row.deleted_at.is_some() {
+    if row.deleted_at.is_some() && !row.is_end_inferred {
         return kept(&row, Verdict::Unchanged, "R3");
     }
     Merged {
         verdict: Verdict::Applied,
         rule: "R3",
         row: Row {
-            deleted_at: Some(at),
+            deleted_at: Some(row.deleted_at.unwrap_or(at)),
+            is_end_inferred: false,
             refetch_at: None,
             n_refetches: 0,
             ..row
         },
         changed: vec!["deleted_at"],
+    }
+}
+
+/// Decides what it does to the row that Clerk does not know the organization (R14): it ends, and
+/// nobody told.
+pub(in crate::sync) fn infer_end(current: &Current, id: &ClerkOrganizationId) -> Merged {
+    let now = Timestamp::now();
+    let is_live = current
+        .row
+        .as_ref()
+        .is_some_and(|row| row.deleted_at.is_none());
+    if !is_live {
+        return kept(&empty_row(id, now), Verdict::Stale, "R14");
+    }
+    let merged = bury(current, id, now);
+    Merged {
+        rule: "R14",
+        row: Row {
+            is_end_inferred: true,
+            ..merged.row
+        },
+        ..merged
+    }
+}
+
+/// What an organization in a list shows, in the shape of our rows (R14).
+pub(in crate::sync) fn listed(seen: &clerk::Organization) -> listed::Organization {
+    let empty = empty_row(&seen.id, Timestamp::UNIX_EPOCH);
+    let row = mirrored(&empty, &Current::default(), seen, "R14").row;
+    listed::Organization {
+        clerk_id: row.clerk_id,
+        clerk_version: row.clerk_version,
+        name: row.name,
+        slug: row.slug,
+        image_url: row.image_url,
+        created_by: row.created_by,
+        max_allowed_memberships: row.max_allowed_memberships,
+        public_metadata: row.public_metadata,
+        created_at: seen.created_at.and_then(timestamp),
     }
 }
 
@@ -162,6 +240,7 @@ fn empty_row(clerk_id: &ClerkOrganizationId, created_at: Timestamp) -> Row {
         created_at,
         updated_at: None,
         deleted_at: None,
+        is_end_inferred: false,
         row_version: None,
     }
 }

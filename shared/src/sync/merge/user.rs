@@ -6,11 +6,12 @@ use uuid::Uuid;
 
 use super::super::role;
 use super::{
-    Column, Mirror, Origin, Verdict, by_version, changed, storable, storable_map, text, timestamp,
+    Column, Held, Mirror, Origin, Verdict, by_version, changed, storable, storable_map, text,
+    timestamp,
 };
 use crate::clerk;
-use crate::db::Role;
 use crate::db::users::{Carry, Current, Move, PushChange, Row};
+use crate::db::{Role, listed};
 use crate::ids::ClerkUserId;
 
 /// What a user seen in Clerk does to our row.
@@ -38,7 +39,7 @@ pub(in crate::sync) fn merge(current: &Current, seen: &clerk::User, origin: Orig
         return mirrored(&new_row(seen), current, seen, origin, "R1");
     };
     if row.deleted_at.is_some() {
-        return kept(row, Verdict::Stale, "R3");
+        return merge_ended(row, current, seen, origin);
     }
     let Some(clerk_id) = &row.clerk_id else {
         return mirrored(row, current, seen, origin, "R5");
@@ -48,11 +49,41 @@ pub(in crate::sync) fn merge(current: &Current, seen: &clerk::User, origin: Orig
     }
     let merged = mirrored(row, current, seen, origin, "R2");
     let is_same = is_same_version(&merged);
-    match by_version(version(seen), row.clerk_version, origin, is_same) {
+    match by_version(version(seen), held(row), origin, is_same) {
         verdict @ (Verdict::Stale | Verdict::Doubtful) => kept(row, verdict, "R2"),
-        Verdict::Unchanged if origin != Origin::Read => still_in_doubt(row, settled(merged)),
+        Verdict::Unchanged if !origin.is_read() => still_in_doubt(row, settled(merged)),
         Verdict::Unchanged => settled(merged),
         Verdict::Applied => merged,
+    }
+}
+
+/// A tombstone is final (R3), unless nobody told of the end.
+fn merge_ended(row: &Row, current: &Current, seen: &clerk::User, origin: Origin) -> Merged {
+    if row.is_end_inferred && origin.is_read() {
+        return revived(row, current, seen, origin);
+    }
+    // It was changed after what we know of it, so it may live.
+    if row.is_end_inferred && version(seen) > row.clerk_version {
+        return kept(row, Verdict::Doubtful, "R14");
+    }
+    kept(row, Verdict::Stale, "R3")
+}
+
+/// What Clerk did not know once is there again: one of the two answers was wrong, so it is asked once
+/// more, and about the organizations.
+fn revived(row: &Row, current: &Current, seen: &clerk::User, origin: Origin) -> Merged {
+    let now = Timestamp::now();
+    let merged = mirrored(row, current, seen, origin, "R14");
+    Merged {
+        row: Row {
+            deleted_at: None,
+            is_end_inferred: false,
+            refetch_at: Some(now),
+            organizations_refetch_at: Some(now),
+            ..merged.row
+        },
+        changed: [vec!["deleted_at"], merged.changed].concat(),
+        ..merged
     }
 }
 
@@ -113,6 +144,14 @@ fn known_role<'a>(row: &'a Row, current: &'a Current) -> role::Known<'a> {
         ours: row.role,
         base: row.clerk_role.as_deref(),
         push: current.push.as_ref(),
+        yields: false,
+    }
+}
+
+fn held(row: &Row) -> Held {
+    Held {
+        version: row.clerk_version,
+        touched_at: row.updated_at.max(row.confirmed_at),
     }
 }
 
@@ -135,7 +174,7 @@ pub(in crate::sync) fn bury(current: &Current, id: &ClerkUserId, at: Timestamp) 
         is_placeholder: true,
         ..empty_row(at)
     });
-    if row.deleted_at.is_some() {
+    if row.deleted_at.is_some() && !row.is_end_inferred {
         return kept(&row, Verdict::Unchanged, "R3");
     }
     let push = current
@@ -146,7 +185,8 @@ pub(in crate::sync) fn bury(current: &Current, id: &ClerkUserId, at: Timestamp) 
         verdict: Verdict::Applied,
         rule: "R3",
         row: Row {
-            deleted_at: Some(at),
+            deleted_at: Some(row.deleted_at.unwrap_or(at)),
+            is_end_inferred: false,
             refetch_at: None,
             n_refetches: 0,
             organizations_refetch_at: None,
@@ -156,6 +196,58 @@ pub(in crate::sync) fn bury(current: &Current, id: &ClerkUserId, at: Timestamp) 
         push,
         moves: None,
         has_unknown_role: false,
+    }
+}
+
+/// Decides what it does to the row that Clerk does not know the user (R14): it ends, and nobody told.
+pub(in crate::sync) fn infer_end(current: &Current, id: &ClerkUserId) -> Merged {
+    let now = Timestamp::now();
+    let is_live = current
+        .row
+        .as_ref()
+        .is_some_and(|row| row.deleted_at.is_none());
+    if !is_live {
+        return kept(&empty_row(now), Verdict::Stale, "R14");
+    }
+    let merged = bury(current, id, now);
+    Merged {
+        rule: "R14",
+        row: Row {
+            is_end_inferred: true,
+            ..merged.row
+        },
+        ..merged
+    }
+}
+
+/// What a user in a list shows, in the shape of our rows (R14).
+pub(in crate::sync) fn listed(seen: &clerk::User) -> listed::User {
+    let row = mirrored(
+        &new_row(seen),
+        &Current::default(),
+        seen,
+        Origin::Listed,
+        "R14",
+    )
+    .row;
+    listed::User {
+        clerk_id: seen.id.clone(),
+        clerk_version: row.clerk_version,
+        email: row.email,
+        email_verified: row.email_verified,
+        first_name: row.first_name,
+        last_name: row.last_name,
+        username: row.username,
+        image_url: row.image_url,
+        external_id: row.external_id,
+        role: row.clerk_role.as_deref().and_then(|role| role.parse().ok()),
+        clerk_role: row.clerk_role,
+        public_metadata: row.public_metadata,
+        banned: row.banned,
+        locked: row.locked,
+        deprovisioned: row.deprovisioned,
+        last_sign_in_at: row.last_sign_in_at,
+        created_at: seen.created_at.and_then(timestamp),
     }
 }
 
@@ -204,7 +296,11 @@ fn mirrored(
     origin: Origin,
     rule: &'static str,
 ) -> Merged {
-    let merged = role::merge(known_role(row, current), seen.role(), version(seen));
+    let known = role::Known {
+        yields: matches!(origin, Origin::Listed | Origin::Repair { .. }),
+        ..known_role(row, current)
+    };
+    let merged = role::merge(known, seen.role(), version(seen));
     let email = seen.primary_email();
     let new = Row {
         clerk_id: Some(seen.id.clone()),
@@ -328,6 +424,7 @@ fn empty_row(created_at: Timestamp) -> Row {
         created_at,
         updated_at: None,
         deleted_at: None,
+        is_end_inferred: false,
         row_version: None,
     }
 }

@@ -26,6 +26,7 @@ fn without_a_push_what_changed_in_clerk_is_taken() {
                 ours,
                 base,
                 push: None,
+                yields: false,
             },
             Some(&theirs),
             1,
@@ -90,6 +91,7 @@ fn a_role_that_is_none_fails_closed() {
             ours: Role::Admin,
             base: Some("ADMIN"),
             push: None,
+            yields: false,
         };
         let merged = merge(known, Some(&theirs), 1);
         assert_eq!(merged.role, Role::Student, "{theirs}");
@@ -104,6 +106,7 @@ fn a_role_that_is_none_fails_closed() {
             ours: Role::Admin,
             base: None,
             push: None,
+            yields: false,
         },
         Some(&json!("Boss")),
         1,
@@ -119,6 +122,7 @@ fn absent_in_clerk() {
                 ours: Role::Instructor,
                 base,
                 push: None,
+                yields: false,
             };
             let merged = merge(known, theirs.as_ref(), 1);
             assert_eq!(
@@ -146,6 +150,7 @@ fn while_a_push_is_open() {
                 ours: Instructor,
                 base: Some("STUDENT"),
                 push: Some(&push),
+                yields: false,
             };
             let merged = merge(known, Some(&theirs), version);
             assert_eq!(
@@ -190,6 +195,7 @@ fn a_role_removed_in_clerk_while_a_push_is_open() {
         ours: Role::Instructor,
         base,
         push: Some(&push),
+        yields: false,
     };
     let newer = DECIDED_AT + 1;
     assert_eq!(merge(known(Some("ADMIN")), None, newer).role, Role::Student);
@@ -207,6 +213,7 @@ fn a_role_is_kept_for_the_account_that_a_user_comes_to() {
                 ours,
                 base,
                 push: None,
+                yields: false,
             };
             let kept = keep(known, theirs.as_ref());
             assert_eq!(kept.role, ours, "{base:?} {theirs:?}");
@@ -236,6 +243,7 @@ fn the_base_of_a_kept_role_is_what_the_new_account_says() {
             ours: Role::Admin,
             base: Some("INSTRUCTOR"),
             push: None,
+            yields: false,
         };
         let kept = keep(known, theirs.as_ref());
         assert_eq!(kept.base.as_deref(), expected, "{theirs:?}");
@@ -244,6 +252,7 @@ fn the_base_of_a_kept_role_is_what_the_new_account_says() {
             ours: kept.role,
             base: kept.base.as_deref(),
             push: None,
+            yields: false,
         };
         let merged = merge(again, theirs.as_ref(), 2);
         assert_eq!(merged.role, Role::Admin, "{theirs:?}");
@@ -266,6 +275,7 @@ fn an_open_push_goes_along_to_the_new_account() {
             ours: Role::Instructor,
             base: Some("STUDENT"),
             push: Some(&push),
+            yields: false,
         };
         for theirs in [None, Some(json!("STUDENT")), Some(json!("ADMIN"))] {
             let kept = keep(known, theirs.as_ref());

@@ -1,0 +1,196 @@
+//! Mends memberships.
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use super::super::asking::known;
+use super::super::{Stop, Work};
+use super::{Fates, ends, fate};
+use crate::clerk::{self, Budget, Organization, OrganizationMembership, PublicUserData};
+use crate::db::Check;
+use crate::db::drift::{State as Fate, ToRepair};
+use crate::db::listed;
+use crate::db::memberships::ToRefetch;
+use crate::sync::apply::memberships::{Seen, Sighting};
+use crate::sync::apply::{self, InDoubt, Outcome};
+use crate::sync::deliver::N_AT_ONCE;
+use crate::sync::merge::Origin;
+
+impl Work<'_> {
+    pub(super) async fn repair_memberships(&mut self, items: &[ToRepair]) -> Result<Fates, Stop> {
+        let mut fates = Fates::default();
+        self.doubt_ends(items).await?;
+        let living: Vec<_> = items.iter().filter(|item| !ends(item)).collect();
+        let written = self.write_listed_memberships(&living).await?;
+        let is_written = |item: &&ToRepair| written.contains(item.clerk_id.as_str());
+        let (done, mut open): (Vec<_>, Vec<_>) = items.iter().partition(is_written);
+        for item in done {
+            fates.note(item, Fate::Repaired);
+        }
+        // Those of one organization are asked about together.
+        open.sort_by_key(|item| organization(item));
+        for some in open.chunks(self.throttle.n_at_once()) {
+            if self.has_time() {
+                self.ask_and_write_memberships(some, &mut fates).await?;
+            }
+        }
+        Ok(fates)
+    }
+
+    /// Writes what was listed; and returns which that was enough for.
+    async fn write_listed_memberships(&self, items: &[&ToRepair]) -> Result<HashSet<String>, Stop> {
+        let ids: Vec<&str> = items.iter().map(|item| item.clerk_id.as_str()).collect();
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let listed = self.db.listed_memberships(self.run.id, &ids).await?;
+        let memberships: Vec<_> = listed.into_iter().map(as_seen).collect();
+        let sightings = sightings(&memberships, Origin::Listed, InDoubt::Tell);
+        let applied = apply::apply_each(self.db, &sightings, Check::No).await?;
+        let written = sightings.iter().zip(applied).filter(|(_, applied)| {
+            let outcome = applied.map(|it| it.outcome);
+            outcome == Some(Outcome::Applied)
+        });
+        Ok(written
+            .map(|(sighting, _)| sighting.membership.id.to_string())
+            .collect())
+    }
+
+    /// Asks about the pairs: none ends here that Clerk shows.
+    async fn ask_and_write_memberships(
+        &mut self,
+        items: &[&ToRepair],
+        fates: &mut Fates,
+    ) -> Result<(), Stop> {
+        let groups: Vec<&[&ToRepair]> = items
+            .chunk_by(|one, other| organization(one) == organization(other))
+            .collect();
+        self.throttle.take(groups.len()).await?;
+        let (clerk, budget) = (self.clerk, Budget::until(self.until));
+        let answers: Vec<_> = stream::iter(groups)
+            .map(async |group| (group, members(clerk, group, budget).await))
+            .buffered(N_AT_ONCE)
+            .collect()
+            .await;
+        let (mut shown, mut unshown) = (Vec::new(), Vec::new());
+        for (group, answer) in answers {
+            let members = known(answer)?;
+            let has = |item: &ToRepair| {
+                let members = members.iter().flatten();
+                members
+                    .into_iter()
+                    .any(|it| it.id.as_str() == item.clerk_id)
+            };
+            unshown.extend(group.iter().copied().filter(|item| !has(item)));
+            shown.extend(members.into_iter().flatten());
+        }
+        let written = self.write_shown(&shown).await?;
+        let is_unshown: HashSet<i64> = unshown.iter().map(|item| item.id).collect();
+        for item in items.iter().filter(|item| !is_unshown.contains(&item.id)) {
+            let fate = written.get(item.clerk_id.as_str()).copied();
+            fates.note(item, fate.unwrap_or(Fate::Gone));
+        }
+        self.end_unshown(&unshown, fates).await
+    }
+
+    async fn write_shown<'m>(
+        &self,
+        shown: &'m [OrganizationMembership],
+    ) -> Result<HashMap<&'m str, Fate>, Stop> {
+        let sightings = sightings(shown, self.origin(), InDoubt::Flag);
+        let applied = apply::apply_each(self.db, &sightings, Check::No).await?;
+        let fates = sightings.iter().zip(applied).map(|(sighting, applied)| {
+            let membership: &'m OrganizationMembership = sighting.membership;
+            (membership.id.as_str(), fate(applied))
+        });
+        Ok(fates.collect())
+    }
+
+    /// What Clerk shows by no pair ends, if it did not show it before; else it has gone just now, and
+    /// Clerk is asked about it soon.
+    async fn end_unshown(&self, unshown: &[&ToRepair], fates: &mut Fates) -> Result<(), Stop> {
+        let (over, others): (Vec<&ToRepair>, Vec<_>) = unshown.iter().partition(|item| ends(item));
+        let rows: Vec<_> = over.iter().filter_map(|item| to_end(item)).collect();
+        if !rows.is_empty() {
+            let rows: Vec<&ToRefetch> = rows.iter().collect();
+            self.db.end_memberships(&rows).await?;
+        }
+        for item in over {
+            fates.note(item, Fate::Repaired);
+        }
+        for item in others {
+            if let (Some(organization), Some(user)) =
+                (&item.clerk_organization_id, &item.clerk_user_id)
+            {
+                self.db.flag_membership(organization, user).await?;
+            }
+            fates.note(item, Fate::Gone);
+        }
+        Ok(())
+    }
+}
+
+fn organization(item: &ToRepair) -> Option<String> {
+    let id = item.clerk_organization_id.as_ref();
+    id.map(ToString::to_string)
+}
+
+fn to_end(item: &ToRepair) -> Option<ToRefetch> {
+    Some(ToRefetch {
+        id: item.row_id?,
+        clerk_id: item.clerk_id.parse().ok(),
+        organization: item.clerk_organization_id.clone()?,
+        user: item.clerk_user_id.clone()?,
+    })
+}
+
+fn sightings(
+    memberships: &[OrganizationMembership],
+    origin: Origin,
+    in_doubt: InDoubt,
+) -> Vec<Sighting<'_>> {
+    let sighting = |membership| -> Option<Sighting<'_>> {
+        let membership: &OrganizationMembership = membership;
+        Some(Sighting {
+            membership,
+            user: membership.public_user_data.as_ref()?,
+            seen: Seen::Live(origin),
+            delivery: None,
+            in_doubt,
+        })
+    };
+    memberships.iter().filter_map(sighting).collect()
+}
+
+/// The memberships that these users have in their organization.
+async fn members(
+    clerk: &clerk::Client,
+    group: &[&ToRepair],
+    budget: Budget,
+) -> Result<Vec<OrganizationMembership>, clerk::Error> {
+    let first = group.first();
+    let Some(organization) = first.and_then(|item| item.clerk_organization_id.as_ref()) else {
+        return Ok(Vec::new());
+    };
+    let users: Vec<_> = group
+        .iter()
+        .filter_map(|item| item.clerk_user_id.clone())
+        .collect();
+    clerk.members_by_id(organization, &users, budget).await
+}
+
+/// A membership as Clerk shows it, as far as it was put down.
+fn as_seen(listed: listed::Membership) -> OrganizationMembership {
+    OrganizationMembership {
+        id: listed.clerk_id,
+        role: listed.role,
+        permissions: listed.permissions,
+        public_metadata: listed.public_metadata,
+        organization: Organization::only(listed.clerk_organization_id),
+        public_user_data: Some(PublicUserData::only(listed.clerk_user_id)),
+        created_at: listed.created_at.map(jiff::Timestamp::as_millisecond),
+        updated_at: Some(listed.clerk_version),
+    }
+}
