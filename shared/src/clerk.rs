@@ -27,7 +27,7 @@ use crate::tls;
 
 pub use error::{Cause, Error, UnreadableBody};
 pub(crate) use pages::is_cursor_useless;
-pub use pages::{MembershipList, MembershipPages, UserPage, UserPages};
+pub use pages::{MembershipList, MembershipPages, UserPage};
 pub use password::Password;
 pub use retry::Budget;
 pub(crate) use types::milliseconds;
@@ -136,18 +136,13 @@ impl Client {
         self.ask(&call, budget).await
     }
 
-    /// Reads one page of all users, the oldest first.
+    /// Reads a page of all users, the oldest first.
     pub async fn users(&self, page: &UserPage, budget: Budget) -> Result<Vec<User>, Error> {
         let call = Call::<()> {
             query: page.query(),
             ..Call::new(Method::GET, format!("{}/users", self.base))
         };
         self.ask(&call, budget).await
-    }
-
-    /// Reads all users, page by page, from this page on.
-    pub fn all_users(&self, from: UserPage) -> UserPages<'_> {
-        UserPages::new(self, from)
     }
 
     /// When a user was changed last, of all; in ms.

@@ -1,33 +1,19 @@
 //! Long lists, one page at a time.
 
-use serde::{Deserialize, Serialize};
-
 use super::{Budget, Client, Error, MembershipPage, PAGE_LEN, User};
 use crate::ids::{ClerkOrganizationId, ClerkUserId};
 
-/// A page of the list of all users; can be kept, and the walk resumed from it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// A page of the list of all users, the oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserPage {
-    /// The oldest users.
-    First,
     /// The users made after this one.
     After {
         /// The last user of the page before.
         last: ClerkUserId,
-        /// How many users came before, for a Clerk that knows no cursor.
-        n_before: u64,
     },
     /// The users after the first so many.
     /// A user that is deleted during the walk moves the later ones forward, past the next page.
     Offset(u64),
-}
-
-/// A walk over all users; holds no more than a page of them.
-#[derive(Debug)]
-pub struct UserPages<'a> {
-    client: &'a Client,
-    next: Option<UserPage>,
 }
 
 /// Whose memberships are listed.
@@ -37,8 +23,6 @@ pub enum MembershipList {
     OfUser(ClerkUserId),
     /// Those in an organization, the oldest first.
     OfOrganization(ClerkOrganizationId),
-    /// All that there are, the oldest first.
-    OfInstance,
 }
 
 /// A walk over a list of memberships; holds no more than a page of it.
@@ -57,62 +41,10 @@ impl UserPage {
             ("order_by", "+created_at".to_owned()),
         ];
         match self {
-            Self::First => {}
-            Self::After { last, n_before: _ } => query.push(("starting_after", last.to_string())),
+            Self::After { last } => query.push(("starting_after", last.to_string())),
             Self::Offset(n_before) => query.push(("offset", n_before.to_string())),
         }
         query
-    }
-
-    fn n_before(&self) -> u64 {
-        match self {
-            Self::First => 0,
-            Self::After { n_before, .. } | Self::Offset(n_before) => *n_before,
-        }
-    }
-
-    /// The page after this one, unless these users were the last.
-    fn following(&self, users: &[User]) -> Option<Self> {
-        let last = users.last().filter(|_| users.len() >= PAGE_LEN)?;
-        let n_before = self.n_before() + PAGE_LEN as u64;
-        Some(match self {
-            Self::First | Self::After { .. } => Self::After {
-                last: last.id.clone(),
-                n_before,
-            },
-            Self::Offset(_) => Self::Offset(n_before),
-        })
-    }
-}
-
-impl<'a> UserPages<'a> {
-    pub(super) fn new(client: &'a Client, from: UserPage) -> Self {
-        Self {
-            client,
-            next: Some(from),
-        }
-    }
-
-    /// Reads the next page; `None` when there is none.
-    /// After an error the same page is read again.
-    pub async fn next_page(&mut self, budget: Budget) -> Result<Option<Vec<User>>, Error> {
-        let Some(page) = self.next.clone() else {
-            return Ok(None);
-        };
-        let mut users = self.client.users(&page, budget).await;
-        let mut page = page;
-        if is_cursor_useless(&page, &users) {
-            page = UserPage::Offset(page.n_before());
-            users = self.client.users(&page, budget).await;
-        }
-        let users = users?;
-        self.next = page.following(&users);
-        Ok(Some(users))
-    }
-
-    /// Where the walk goes on; `None` when it is over.
-    pub fn position(&self) -> Option<&UserPage> {
-        self.next.as_ref()
     }
 }
 
@@ -122,7 +54,6 @@ impl MembershipList {
         match self {
             Self::OfUser(id) => format!("/users/{id}/organization_memberships"),
             Self::OfOrganization(id) => format!("/organizations/{id}/memberships"),
-            Self::OfInstance => "/organization_memberships".to_owned(),
         }
     }
 
@@ -133,9 +64,7 @@ impl MembershipList {
         ];
         match self {
             Self::OfUser(_) => {}
-            Self::OfOrganization(_) | Self::OfInstance => {
-                query.push(("order_by", "+created_at".to_owned()));
-            }
+            Self::OfOrganization(_) => query.push(("order_by", "+created_at".to_owned())),
         }
         query
     }
@@ -188,7 +117,7 @@ pub(super) fn by_age(offset: u64) -> Vec<(&'static str, String)> {
 /// Whether Clerk does not know cursors (they came in August 2026), ignores them, or no longer has
 /// the user that this one names.
 pub(crate) fn is_cursor_useless(page: &UserPage, users: &Result<Vec<User>, Error>) -> bool {
-    let UserPage::After { last, .. } = page else {
+    let UserPage::After { last } = page else {
         return false;
     };
     match users {

@@ -606,20 +606,3 @@ fn a_client_needs_a_key_and_shows_none() {
     assert!(!shown.contains("hush"), "{shown}");
     assert!(shown.contains("https://api.clerk.com/v1"), "{shown}");
 }
-
-#[test]
-fn a_page_can_be_kept() {
-    let check = |page: UserPage, expected: Value| {
-        assert_eq!(serde_json::to_value(&page).unwrap(), expected);
-        assert_eq!(serde_json::from_value::<UserPage>(expected).unwrap(), page);
-    };
-    check(UserPage::First, json!("first"));
-    check(UserPage::Offset(500), json!({"offset": 500}));
-    check(
-        UserPage::After {
-            last: "user_1".parse().unwrap(),
-            n_before: 500,
-        },
-        json!({"after": {"last": "user_1", "n_before": 500}}),
-    );
-}

@@ -580,3 +580,102 @@ async fn what_is_dead_is_replayed_by_its_ids_or_by_what_it_is_like() {
     assert_eq!(told["payload"]["canBeReplayed"], false);
     app.finish().await;
 }
+
+#[tokio::test]
+async fn what_came_by_another_way_before_it_was_replayed_is_not_said_to_be_in_doubt() {
+    let (app, grace, ada) = TestApp::with_admin_and_student().await;
+    app.clerk.advance(Duration::from_millis(10));
+    app.clerk.update_user(&ada, json!({ "first_name": "Ada" }));
+    let message = app.clerk.take_messages().pop().unwrap();
+    let mut dead = event(&message);
+    dead["data"]["updated_at"] = json!("yesterday");
+    app.deliver_event("msg_dead", &dead).await;
+    app.repair().await;
+    assert_eq!(app.row(&ada).await["first_name"], "Ada");
+    // As if the code had learnt to read it.
+    app.sql
+        .execute(
+            "update inbox set payload = $1 where svix_id = 'msg_dead'",
+            &[&event(&message)],
+        )
+        .await
+        .unwrap();
+    replay(&app, &grace, json!({ "svixIds": ["msg_dead"] })).await;
+    let words = "It was replayed; by then nothing had to change, or Clerk was asked.";
+    check(&app, &grace, "msg_dead", ("applied", "R2"), words).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_dead_event_of_a_membership_is_found_by_its_user() {
+    let app = TestApp::new().await;
+    let grace = app.admin("grace").await;
+    let ada = app.user("ada", None).await;
+    let club = app.organization_of("Club", &grace);
+    app.deliver_all().await;
+    let membership = app.member(&club, &ada);
+    let message = app.clerk.take_messages().pop().unwrap();
+    let mut unreadable = event(&message);
+    unreadable["data"]["updated_at"] = json!("yesterday");
+    app.deliver_event("msg_unreadable", &unreadable).await;
+    app.execute("alter table memberships add constraint none_new check (false) not valid")
+        .await;
+    app.deliver_event("msg_refused", &event(&message)).await;
+    let told = app.told(&grace, &format!("events?object={ada}")).await;
+    let keys = ["svixId", "outcome", "objectId"];
+    let dead = [
+        json!(["msg_refused", "dead", membership]),
+        json!(["msg_unreadable", "dead", membership]),
+    ];
+    assert_eq!(short(&told["events"], &keys)[..2], dead);
+    let told = app.told(&grace, &format!("history/{ada}")).await;
+    assert_eq!(short(&told["history"], &keys)[..2], dead);
+    let ids = json!({ "clerkUserId": ada, "clerkOrgId": club });
+    for svix_id in ["msg_unreadable", "msg_refused"] {
+        assert_eq!(app.inbox(svix_id).await["detail"], ids, "{svix_id}");
+    }
+
+    // What is no id is not put down, whatever it is.
+    for no_id in [
+        json!("Quirina"),
+        json!("user_1".repeat(1000)),
+        json!(7),
+        json!({}),
+    ] {
+        unreadable["data"]["public_user_data"]["user_id"] = no_id.clone();
+        unreadable["data"]["organization"] = json!({ "id": no_id });
+        app.execute("delete from inbox").await;
+        let answer = app.deliver_event("msg_no_id", &unreadable).await;
+        assert_eq!(answer.body["outcome"], "dead", "{no_id}");
+        assert_eq!(app.inbox("msg_no_id").await["detail"], json!({}), "{no_id}");
+    }
+    app.database.remove().await;
+}
+
+/// R12.
+#[tokio::test]
+async fn an_event_shows_its_role_changes_after_the_row_has_moved_to_another_account() {
+    let app = TestApp::new().await;
+    let grace = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.clerk.advance(Duration::from_millis(10));
+    app.clerk.set_role(&ada, "INSTRUCTOR");
+    let message = app.clerk.take_messages().pop().unwrap();
+    app.deliver(&message).await;
+    app.email_change("POST", &grace, &ada, Some("new@example.com"))
+        .await;
+    let statement = "select invitation_id from email_changes where old_clerk_id = $1";
+    let invitation = app.one(statement, &ada).await;
+    app.clerk.accept_invitation(&invitation);
+    // The account that is removed is told of after the one that is new.
+    for _ in 0..3 {
+        app.deliver_all().await;
+    }
+    app.settle().await;
+    let told = app.told(&grace, &format!("events/{}", message.id)).await;
+    assert_eq!(
+        short(&told["roleChanges"], &["oldRole", "newRole"]),
+        [json!(["STUDENT", "INSTRUCTOR"])]
+    );
+    app.finish().await;
+}

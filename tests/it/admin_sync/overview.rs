@@ -302,3 +302,59 @@ async fn the_oldest_missed_message_has_until_svix_gives_it_up() {
     assert_eq!(time(&outage["messageGivenUpAt"]), ms(Some(ago(-1))));
     app.database.remove().await;
 }
+
+/// R16.
+#[tokio::test]
+async fn a_missed_message_is_waited_for_though_the_next_comparison_finds_nothing() {
+    let app = TestApp::new().await;
+    let grace = app.admin("grace").await;
+    let now = Timestamp::now();
+    let ago = |minutes: i64| now - SignedDuration::from_mins(minutes);
+    app.execute(&format!(
+        "delete from reconcile_runs;
+        insert into reconcile_runs (id, mode, state, actor, created_at, finished_at)
+        values
+            ('00000000-0000-4000-8000-000000000001', 'repair', 'done', 'schedule',
+                now() - interval '12 hours', now() - interval '12 hours'),
+            ('00000000-0000-4000-8000-000000000002', 'repair', 'done', 'schedule', now(), now());
+        insert into drift (
+            run_id, class, object, clerk_id, severity, cause, since, action, priority, state,
+            found_at
+        )
+        values
+            ('00000000-0000-4000-8000-000000000001', 'stale', 'user', 'user_stale', 'low',
+                'lost_event', '{}', 'update', 1, 'repaired', '{}'),
+            -- It was seen last long ago; when it ended, nobody knows.
+            ('00000000-0000-4000-8000-000000000001', 'orphaned', 'user', 'user_orphan', 'low',
+                'lost_event', '{}', 'end', 1, 'withheld', '{}')",
+        ago(650),
+        ago(600),
+        ago(5000),
+        ago(700),
+    ))
+    .await;
+    let missed = async || {
+        let outage = app.told(&grace, "overview").await["outage"].clone();
+        time(&outage["oldestMissedAt"])
+    };
+    let came = async |svix_id: &str, object: &str, minutes: i64| {
+        app.execute(&format!(
+            "insert into inbox (svix_id, event_type, object_id, outcome, received_at)
+            values ('{svix_id}', 'user.updated', '{object}', 'applied', '{}')",
+            ago(minutes)
+        ))
+        .await;
+    };
+    assert_eq!(missed().await, ms(Some(ago(700))));
+    // One from before, and one of somebody else.
+    came("msg_1", "user_orphan", 701).await;
+    came("msg_2", "user_other", 10).await;
+    assert_eq!(missed().await, ms(Some(ago(700))));
+    came("msg_3", "user_orphan", 10).await;
+    assert_eq!(missed().await, ms(Some(ago(650))));
+    came("msg_4", "user_stale", 620).await;
+    assert_eq!(missed().await, ms(Some(ago(650))));
+    came("msg_5", "user_stale", 5).await;
+    assert_eq!(missed().await, None);
+    app.database.remove().await;
+}

@@ -371,41 +371,40 @@ async fn neither_key_nor_address_shows_in_an_error() {
 }
 
 #[tokio::test]
-async fn the_walk_over_all_users_ends() {
-    let server = Server::start(&[Reply::Answer(200, "", "[]")]);
-    let client = server.client();
-    let mut pages = client.all_users(UserPage::First);
-    assert_eq!(pages.next_page(within(5)).await.unwrap(), Some(Vec::new()));
-    assert_eq!(pages.next_page(within(5)).await.unwrap(), None);
-    assert_eq!(pages.position(), None);
-    let request = server.requests.lock().unwrap().remove(0);
-    assert!(
-        request.starts_with("GET /v1/users?limit=500&order_by=%2Bcreated_at HTTP"),
-        "{request}"
-    );
+async fn each_page_of_users_has_its_address() {
+    let check = async |page: UserPage, expected: &str| {
+        let server = Server::start(&[Reply::Answer(200, "", "[]")]);
+        let users = server.client().users(&page, within(5)).await;
+        assert_eq!(users.unwrap(), []);
+        let request = server.requests.lock().unwrap().remove(0);
+        let expected = format!("GET /v1/users?limit=500&order_by=%2Bcreated_at&{expected} HTTP");
+        assert!(request.starts_with(&expected), "{request}");
+    };
+    check(UserPage::Offset(500), "offset=500").await;
+    check(UserPage::After { last: ada() }, "starting_after=user_1").await;
 }
 
 #[tokio::test]
-async fn a_walk_goes_on_by_offset_where_the_cursor_is_of_no_use() {
-    let refusals = [
-        Reply::Answer(422, "", r#"{"errors": [{"code": "form_param_unknown"}]}"#),
-        Reply::Answer(404, "", r#"{"errors": [{"code": "resource_not_found"}]}"#),
-        Reply::Answer(200, "", r#"[{"id": "user_1"}]"#),
-    ];
-    for refusal in refusals {
-        let server = Server::start(&[refusal, Reply::Answer(200, "", r#"[{"id": "user_2"}]"#)]);
+async fn a_cursor_is_useless_if_clerk_does_not_know_it_ignores_it_or_lacks_its_user() {
+    let check = async |reply: Reply, expected: bool| {
+        let server = Server::start(&[reply]);
         let client = server.client();
-        let mut pages = client.all_users(UserPage::After {
-            last: ada(),
-            n_before: 500,
-        });
-        let users = pages.next_page(within(5)).await.unwrap().unwrap();
-        assert_eq!(users[0].id.as_str(), "user_2", "{refusal:?}");
-        let requests = server.requests.lock().unwrap().clone();
-        assert!(
-            requests[0].contains("&starting_after=user_1 "),
-            "{requests:?}"
-        );
-        assert!(requests[1].contains("&offset=500 "), "{requests:?}");
-    }
+        for (page, is_cursor) in [
+            (UserPage::After { last: ada() }, true),
+            (UserPage::Offset(500), false),
+        ] {
+            let once = Budget::once(seconds(5));
+            let users = client.users(&page, once).await;
+            let is_useless = is_cursor_useless(&page, &users);
+            assert_eq!(is_useless, expected && is_cursor, "{page:?}: {reply:?}");
+        }
+    };
+    let unknown = r#"{"errors": [{"code": "form_param_unknown"}]}"#;
+    check(Reply::Answer(422, "", unknown), true).await;
+    let gone = r#"{"errors": [{"code": "resource_not_found"}]}"#;
+    check(Reply::Answer(404, "", gone), true).await;
+    check(Reply::Answer(200, "", r#"[{"id": "user_1"}]"#), true).await;
+    check(Reply::Answer(200, "", r#"[{"id": "user_2"}]"#), false).await;
+    check(Reply::Answer(200, "", "[]"), false).await;
+    check(TROUBLE, false).await;
 }
