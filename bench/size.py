@@ -19,6 +19,9 @@ PAGE = 500
 CALLS_IN_TEN_SECONDS = 1000
 FACTOR = 1.5
 MAX_MB = 100
+# Ten times the users may take so much more memory: a page more in flight, and what the heap keeps.
+MEMORY_FACTOR = 1.25
+MEMORY_MB = 5
 KEY = "sk_live_of_the_benchmark"
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
@@ -82,9 +85,17 @@ def broken_bounds(figures, size):
         for name, run_ in runs.items():
             if isinstance(run_, dict) and run_["peakMb"] > MAX_MB:
                 yield f"{name} of {of}: {run_['peakMb']} MB, allowed are {MAX_MB} MB"
+    for name, run_ in whole.items():
+        if not isinstance(run_, dict):
+            continue
+        small = figures["a tenth"][name]["peakMb"]
+        if run_["peakMb"] > small * MEMORY_FACTOR + MEMORY_MB:
+            yield f"{name}: {run_['peakMb']} MB, of a tenth {small} MB: memory grows with the size"
     again = whole["repair of a filled database"]
-    if again["rowsWritten"] or again["differences"]:
+    if again["rowsWritten"]:
         yield f"a second run wrote {again['rowsWritten']} rows"
+    if again["differences"]:
+        yield f"a second run found {again['differences']} differences"
     if whole["backfill"]["differences"] != size.users + size.organizations + size.memberships:
         yield "the backfill did not make all rows"
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use shared::db::Db;
-use shared::db::drift::{Action, Class, Filter, Plan, State as Fate};
+use shared::db::drift::{Class, Filter, Plan, State as Fate};
 use shared::db::runs::{Approval, Shown, State};
 use uuid::Uuid;
 
@@ -13,8 +13,10 @@ use crate::difference::Difference;
 use crate::setup::Error;
 use crate::words;
 
-/// How many differences are read at once where all are counted.
-const PAGE: i64 = 1_000;
+/// Before all differences.
+const FIRST: (i16, i64) = (i16::MIN, i64::MIN);
+/// More than there are of one object.
+const N_OF_OBJECT: u32 = 1_000;
 /// In which order the table shows what became of differences.
 const FATES: [Fate; 5] = [
     Fate::Found,
@@ -31,7 +33,7 @@ pub(crate) struct Findings {
     pub(crate) run: Shown,
     /// The most urgent ones.
     pub(crate) differences: Vec<Value>,
-    /// How many there are.
+    /// How many there are of those that were asked for.
     pub(crate) n_differences: u64,
     /// What a repair would do.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,6 +41,9 @@ pub(crate) struct Findings {
     /// What is typed to have it do what it held back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) approve_with: Option<String>,
+    /// Whether a repair can do something about what is left.
+    #[serde(skip)]
+    can_be_mended: bool,
 }
 
 /// Which of the differences are shown.
@@ -46,13 +51,6 @@ pub(crate) struct Findings {
 pub(crate) struct Shows<'a> {
     pub(crate) filter: Filter<'a>,
     pub(crate) limit: u32,
-}
-
-/// How much is held back, or would be done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Ceilings {
-    n_deletions: usize,
-    n_demotions: usize,
 }
 
 impl Findings {
@@ -63,33 +61,32 @@ impl Findings {
         shows: Shows<'_>,
         dry_run: Option<&Approval>,
     ) -> Result<Self, Error> {
-        let limit = i64::from(shows.limit);
-        let found = db.shown_drift(run.id, shows.filter, FIRST, limit).await?;
+        let (differences, n_differences) = shown(db, &run, shows).await?;
         let plan = match dry_run {
             Some(approval) => Some(db.plan(run.id, approval).await?),
             None => None,
         };
-        let is_withheld = match &plan {
-            Some(plan) => plan.withholds(),
-            None => n_in(&run, Fate::Withheld) > 0,
+        let can_be_mended = Class::ALL
+            .into_iter()
+            .any(|class| takes_no_person(class) && n_of_class(&run, class, Fate::Found) > 0);
+        let approve_with = match (&plan, dry_run) {
+            (Some(plan), Some(approval)) if plan.withholds() => {
+                Some(approve_with(&run, approval.classes.as_deref(), plan))
+            }
+            (None, _) if n_in(&run, Fate::Withheld) > 0 => {
+                let classes = withheld_classes(&run)?;
+                let left = left(db, &run, classes.clone()).await?;
+                Some(approve_with(&run, classes.as_deref(), &left))
+            }
+            _ => None,
         };
-        let classes = match dry_run {
-            Some(approval) => approval.classes.clone(),
-            None => classes(&run),
-        };
-        let approve_with = if is_withheld {
-            let ceilings = ceilings(db, run.id, classes.as_deref()).await?;
-            Some(approve_with(run.id, classes.as_deref(), ceilings))
-        } else {
-            None
-        };
-        let differences = found.into_iter().map(|(_, it)| serde_json::to_value(it));
         Ok(Self {
-            n_differences: Class::ALL.iter().map(|it| run.n_found(it.as_str())).sum(),
-            differences: differences.collect::<Result<_, _>>().map_err(unreadable)?,
+            run,
+            differences,
+            n_differences,
             plan,
             approve_with,
-            run,
+            can_be_mended,
         })
     }
 
@@ -111,10 +108,11 @@ impl Findings {
 
     pub(crate) fn text(&self) -> String {
         let mut parts = vec![self.head()];
-        if self.n_differences == 0 && self.run.state == State::Done {
+        let n_found = n_found(&self.run);
+        if n_found == 0 && self.run.state == State::Done {
             parts.push("Nothing differs.\n".to_owned());
         }
-        if self.n_differences > 0 {
+        if n_found > 0 {
             parts.push(self.table());
             parts.push(self.lines());
         }
@@ -192,6 +190,9 @@ impl Findings {
         };
         let mut lines: Vec<String> = self.differences.iter().map(line).collect();
         let (n_shown, n) = (self.differences.len() as u64, self.n_differences);
+        if n == 0 {
+            lines.push("None of these is what was asked for.".to_owned());
+        }
         if n_shown < n {
             lines.push(format!("Shown are {n_shown} of {n}: --limit shows more."));
         }
@@ -213,15 +214,42 @@ impl Findings {
             ));
         }
         let has_open = n_in(&self.run, Fate::Found) > 0;
-        (has_open && self.run.state == State::Done).then(|| {
-            let command = repairing(self.run.id);
-            format!("This mends what can be mended:\n  {command}\n")
-        })
+        if !has_open || self.run.state != State::Done {
+            return None;
+        }
+        if !self.can_be_mended {
+            return Some("What is left takes a person.\n".to_owned());
+        }
+        let command = repairing(self.run.id);
+        Some(format!("This mends what can be mended:\n  {command}\n"))
     }
 }
 
-/// Before all differences.
-const FIRST: (i16, i64) = (i16::MIN, i64::MIN);
+/// The most urgent differences that were asked for, and how many there are of them.
+async fn shown(db: &Db, run: &Shown, shows: Shows<'_>) -> Result<(Vec<Value>, u64), Error> {
+    let Shows { filter, limit } = shows;
+    // No count of a run tells how many are about one object, and they are few: all are read.
+    let n_read = match filter.clerk_id {
+        Some(_) => limit.max(N_OF_OBJECT),
+        None => limit,
+    };
+    let read = db.shown_drift(run.id, filter, FIRST, i64::from(n_read));
+    let found = read.await?;
+    let n = match (filter.clerk_id, filter.class) {
+        (Some(_), _) => found.len() as u64,
+        (None, Some(class)) => run.n_found(class.as_str()),
+        (None, None) => n_found(run),
+    };
+    let differences = found.into_iter().take(limit as usize);
+    let differences = differences.map(|(_, it)| serde_json::to_value(it));
+    let differences: Result<_, _> = differences.collect();
+    Ok((differences.map_err(unreadable)?, n))
+}
+
+/// How many differences a run found, whatever became of them.
+fn n_found(run: &Shown) -> u64 {
+    Class::ALL.iter().map(|it| run.n_found(it.as_str())).sum()
+}
 
 /// How many differences became this.
 fn n_in(run: &Shown, fate: Fate) -> u64 {
@@ -242,9 +270,12 @@ pub(crate) fn begun_at(run: &Shown) -> String {
     at.map(words::time).unwrap_or_default()
 }
 
-/// The classes that the run is to repair; none said means all.
-fn classes(run: &Shown) -> Option<Vec<Class>> {
-    serde_json::from_value(json_of(run, "/approval/classes")).unwrap_or_default()
+/// The classes that the run was to repair, if something of them is held back; else all.
+fn withheld_classes(run: &Shown) -> Result<Option<Vec<Class>>, Error> {
+    let classes = json_of(run, "/approval/classes");
+    let classes: Option<Vec<Class>> = serde_json::from_value(classes).map_err(unreadable)?;
+    let is_withheld = |class: &Class| n_of_class(run, *class, Fate::Withheld) > 0;
+    Ok(classes.filter(|classes| classes.iter().any(is_withheld)))
 }
 
 /// Something of a run that only its JSON form shows.
@@ -253,58 +284,30 @@ fn json_of(run: &Shown, pointer: &str) -> Value {
     json.pointer(pointer).cloned().unwrap_or_default()
 }
 
-/// How many deletions and demotions are left to be done in a run.
-async fn ceilings(db: &Db, run: Uuid, classes: Option<&[Class]>) -> Result<Ceilings, Error> {
-    let mut ceilings = Ceilings::default();
-    for state in [Fate::Found, Fate::Withheld] {
-        let filter = Filter {
-            state: Some(state),
-            ..Filter::default()
-        };
-        let mut after = FIRST;
-        loop {
-            let page = db.shown_drift(run, filter, after, PAGE).await?;
-            let Some((priority, last)) = page.last() else {
-                break;
-            };
-            after = (*priority, last.id);
-            for (_, shown) in &page {
-                let is_meant = classes.is_none_or(|it| it.contains(&shown.class));
-                if is_meant {
-                    ceilings.add(action(shown)?);
-                }
-            }
-        }
-    }
-    Ok(ceilings)
+/// What a repair of these classes could do in all; what of it is held back is of no account.
+async fn left(db: &Db, run: &Shown, classes: Option<Vec<Class>>) -> Result<Plan, Error> {
+    let approval = Approval {
+        classes,
+        ..Approval::default()
+    };
+    Ok(db.plan(run.id, &approval).await?)
 }
 
-fn action(shown: &shared::db::drift::Shown) -> Result<Action, Error> {
-    let shown = serde_json::to_value(shown).map_err(unreadable)?;
-    let difference: Difference = serde_json::from_value(shown).map_err(unreadable)?;
-    Ok(difference.action)
+/// How often a plan does something, or holds it back: such as `end`, whatever the kind.
+fn n_of(plan: &Plan, action: &str) -> u64 {
+    let counts = [&plan.planned, &plan.withheld];
+    let counts = counts.into_iter().filter_map(|it| it.as_object()).flatten();
+    let counts = counts.filter(|(key, _)| key.starts_with(action));
+    counts.filter_map(|(_, n)| n.as_u64()).sum()
 }
 
-impl Ceilings {
-    fn add(&mut self, action: Action) {
-        match action {
-            Action::End => self.n_deletions += 1,
-            Action::Demote => self.n_demotions += 1,
-            Action::Create | Action::Update | Action::None => {}
-        }
-    }
-}
-
-/// What is typed to approve all of it, and no more.
-fn approve_with(run: Uuid, classes: Option<&[Class]>, ceilings: Ceilings) -> String {
-    let mut parts = vec![repairing(run)];
-    for class in classes.unwrap_or_default() {
+/// What is typed to approve all of it, and no more: what no ceiling is named for stays held back.
+fn approve_with(run: &Shown, classes: Option<&[Class]>, plan: &Plan) -> String {
+    let mut parts = vec![repairing(run.id)];
+    for class in named_classes(run, classes, plan) {
         parts.push(format!("--class {}", class.as_str()));
     }
-    let Ceilings {
-        n_deletions,
-        n_demotions,
-    } = ceilings;
+    let (n_deletions, n_demotions) = (n_of(plan, "end "), n_of(plan, "demote "));
     if n_deletions > 0 {
         parts.push(format!("--max-deletions {n_deletions}"));
     }
@@ -312,6 +315,31 @@ fn approve_with(run: Uuid, classes: Option<&[Class]>, ceilings: Ceilings) -> Str
         parts.push(format!("--max-demotions {n_demotions}"));
     }
     parts.join(" ")
+}
+
+/// The classes that an approval has to name. Of what only changes, nothing is held back but roles that
+/// Clerk refused: whoever wants those overwritten says so, and with them all else that is to be mended.
+fn named_classes(run: &Shown, classes: Option<&[Class]>, plan: &Plan) -> Vec<Class> {
+    if let Some(classes) = classes {
+        return classes.to_vec();
+    }
+    let withheld = plan.withheld.as_object();
+    let has_refused = n_of_class(run, Class::Stale, Fate::Withheld) > 0
+        || withheld.is_some_and(|it| it.keys().any(|key| key.starts_with("update ")));
+    if !has_refused {
+        return Vec::new();
+    }
+    let is_open = |class: &Class| {
+        let open = [Fate::Found, Fate::Withheld];
+        let n_open: u64 = open.map(|fate| n_of_class(run, *class, fate)).iter().sum();
+        n_open > 0 && takes_no_person(*class)
+    };
+    Class::ALL.into_iter().filter(is_open).collect()
+}
+
+/// Whether a repair can mend what is of this class.
+fn takes_no_person(class: Class) -> bool {
+    !matches!(class, Class::UnknownRole | Class::DuplicateEmail)
 }
 
 /// What is typed to have it mend what it found.

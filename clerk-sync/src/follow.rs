@@ -18,7 +18,7 @@ const SLICE: Duration = Duration::from_secs(30);
 /// How long to wait while somebody else works on the run, or Clerk gave no answer.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often the bars move.
-const FRAME: Duration = Duration::from_millis(200);
+const FRAME: Duration = Duration::from_millis(500);
 
 /// Until the run is over; `None` if the user interrupts.
 pub(crate) async fn until_over(setup: &Setup, run: Uuid) -> Result<Option<Shown>, Error> {
@@ -51,9 +51,9 @@ fn how_it_goes_on(run: Uuid) -> String {
 async fn work(clerk: &clerk::Client, db: &Db, run: Uuid) -> Result<Shown, Error> {
     loop {
         let worked = work_on_run(clerk, db, Instant::now() + SLICE).await?;
-        let shown = db.shown_run(run).await?.ok_or_else(|| no_such_run(run))?;
-        if !shown.state.is_open() {
-            return Ok(shown);
+        let watched = db.shown_progress(run).await?;
+        if !watched.ok_or_else(|| no_such_run(run))?.state.is_open() {
+            return db.shown_run(run).await?.ok_or_else(|| no_such_run(run));
         }
         if worked.is_none() {
             tokio::time::sleep(PAUSE).await;
@@ -65,8 +65,8 @@ async fn work(clerk: &clerk::Client, db: &Db, run: Uuid) -> Result<Shown, Error>
 async fn watch(db: &Db, run: Uuid, bars: &Bars) {
     loop {
         // The work itself notices what is wrong with the database.
-        if let Ok(Some(shown)) = db.shown_run(run).await {
-            bars.show(&shown);
+        if let Ok(Some(watched)) = db.shown_progress(run).await {
+            bars.show(&watched);
         }
         tokio::time::sleep(FRAME).await;
     }

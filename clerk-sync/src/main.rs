@@ -10,6 +10,7 @@ mod drift;
 mod explain;
 mod findings;
 mod follow;
+mod log;
 mod output;
 mod reconcile;
 mod replay;
@@ -29,8 +30,9 @@ use setup::{Error, Setup};
 #[derive(Debug, Parser)]
 #[command(
     bin_name = "scripts/sync",
-    after_help = "Exit status: 0 nothing differs, 1 something does (or waits for an approval), \
-                  2 wrong use or settings, 3 it failed."
+    after_help = "Exit status of reconcile, backfill, drift and replay: 0 nothing differs or is \
+                  left, 1 something does (or waits for an approval), 2 wrong use or settings, \
+                  3 it failed, 130 it was interrupted. The others: 0 unless they fail."
 )]
 struct Cli {
     /// Writes one JSON document instead of text
@@ -72,6 +74,7 @@ enum End {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    log::init();
     let setup = Setup::new(Settings::from_env());
     let output = Output { is_json: cli.json };
     match Box::pin(run(cli.command, &setup, output)).await {

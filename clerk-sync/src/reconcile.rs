@@ -5,7 +5,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use shared::db::Db;
 use shared::db::drift::{Class, Filter};
-use shared::db::runs::{Approval, Mode, NewRun, Shown};
+use shared::db::runs::{Approval, Mode, NewRun, Shown, State};
 use uuid::Uuid;
 
 use crate::End;
@@ -72,6 +72,18 @@ struct Filled {
     n_made: u64,
     #[serde(flatten)]
     findings: Findings,
+}
+
+impl Filled {
+    fn text(&self) -> String {
+        let text = self.findings.text();
+        // Of a run that failed, was cancelled or waits, something is missing yet.
+        if self.findings.run.state != State::Done {
+            return text;
+        }
+        let made = words::n_of(self.n_made, "row");
+        format!("{text}\nThe database is filled from Clerk: {made} made, of what was not here.\n")
+    }
 }
 
 /// What `--cancel` answers.
@@ -147,11 +159,7 @@ pub(crate) async fn backfill(
         n_made: n_made.unwrap_or(0),
         findings,
     };
-    output.answer(&filled, || {
-        let made = words::n_of(filled.n_made, "row");
-        let text = filled.findings.text();
-        format!("{text}\nThe database is filled from Clerk: {made} made, of what was not here.\n")
-    })?;
+    output.answer(&filled, || filled.text())?;
     Ok(filled.findings.end())
 }
 
@@ -201,11 +209,12 @@ impl Args {
 
 /// Has a run go on that is over: what it held back is approved, up to the ceilings.
 async fn approve(db: &Db, run: Uuid, approval: &Approval) -> Result<Uuid, Error> {
-    let shown = db.shown_run(run).await?.ok_or_else(|| no_such_run(run))?;
+    let watched = db.shown_progress(run).await?;
+    let watched = watched.ok_or_else(|| no_such_run(run))?;
     if db.approve_run(run, approval).await? {
         return Ok(run);
     }
-    let why = if shown.state.is_open() {
+    let why = if watched.state.is_open() {
         "it is under way; scripts/sync reconcile --resume follows it"
     } else {
         "another one is under way or came after it, or it ended without a result; scripts/sync \

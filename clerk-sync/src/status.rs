@@ -77,7 +77,7 @@ fn text(view: &View<'_>) -> String {
         ("to ask Clerk about", flagged(view)),
         ("differences", drift(view)),
         ("last comparison", run_of(view, "/lastRun")),
-        ("under way", run_of(view, "/currentRun")),
+        ("under way", under_way(view)),
         ("endpoint", endpoint(view)),
         ("missed events", missed(view)),
     ])
@@ -153,6 +153,25 @@ fn run_of(view: &View<'_>, pointer: &str) -> String {
         view.time(&of("createdAt")).unwrap_or_default(),
         ended.unwrap_or_default()
     )
+}
+
+/// The run that is under way, and how far it is.
+fn under_way(view: &View<'_>) -> String {
+    let run = run_of(view, "/currentRun");
+    let counts = [
+        ("users", "users listed"),
+        ("organizations", "organizations listed"),
+        ("memberships", "memberships listed"),
+        ("asked", "asked about alone"),
+        ("compared", "compared"),
+        ("repaired", "mended"),
+    ];
+    let told = counts.into_iter().filter_map(|(name, words)| {
+        let of = |part: &str| view.number(&format!("/currentRun/progress/{name}/{part}"));
+        let (done, total) = (of("done"), of("total"));
+        (total > 0).then(|| format!("; {done} of {total} {words}"))
+    });
+    format!("{run}{}", told.collect::<String>())
 }
 
 fn endpoint(view: &View<'_>) -> String {

@@ -1,6 +1,6 @@
 //! `scripts/sync`: the program itself, between a real database and the emulator.
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use clerk_emulator::Fault;
@@ -80,6 +80,23 @@ async fn sync_with(app: &TestApp, line: &str, settings: &[(&str, &str)]) -> Answ
     Answer::read(output.await.unwrap().unwrap())
 }
 
+/// Starts a repair that waits for Clerk's first list of users, and returns when it does.
+async fn started(app: &TestApp, output: fn() -> Stdio) -> Child {
+    let late = Duration::from_mins(2);
+    app.clerk.fault(Fault::slow(late).on("GET", "/v1/users?"));
+    app.clerk.clear_requests();
+    let mut process = command(app, "reconcile --repair", &[])
+        .stdout(output())
+        .stderr(output())
+        .spawn()
+        .unwrap();
+    while !app.clerk.requests().iter().any(|it| it.path == "/v1/users") {
+        assert_eq!(process.try_wait().unwrap(), None, "it ended by itself");
+        tokio::task::yield_now().await;
+    }
+    process
+}
+
 /// What somebody does by hand: a role raised, a row deleted, one added, a membership moved.
 async fn damage(world: &World) -> (String, String) {
     let moved = world.membership(&world.acme, &world.ada);
@@ -149,6 +166,9 @@ async fn a_report_names_each_damage_and_a_repair_mends_it() {
         "another user or organization",
     ]);
     report.line(&["scripts/sync reconcile --repair --run"]);
+    let mut said = report.stderr.lines().map(str::trim_start);
+    let is_warning = |line: &str| line.starts_with("WARN Clerk and the database differ");
+    assert!(said.any(is_warning), "{report}");
     assert_eq!(app.role(&world.ada).await, "ADMIN");
 
     // The same for programs.
@@ -164,7 +184,16 @@ async fn a_report_names_each_damage_and_a_repair_mends_it() {
     let of_ada = found.iter().find(|it| it["clerkId"] == world.ada.as_str());
     let role = json!([{ "name": "role", "ours": "ADMIN", "clerk": "STUDENT" }]);
     assert_eq!(of_ada.unwrap()["fields"], role);
+    let one = sync(app, "drift --class missing").await;
+    assert!(!one.stdout.contains("--limit"), "{one}");
+    let one = sync(app, "drift --class missing --limit 0").await;
+    one.line(&["Shown are 0 of 1: --limit shows more."]);
+    let none = sync(app, "drift --class stale").await;
+    none.line(&["None of these is what was asked for."]);
+    let of_ada = format!("drift --object {} --json", world.ada);
+    assert_eq!(sync(app, &of_ada).await.json()["nDifferences"], 1);
     let one = sync(app, "drift --class missing --json").await.json();
+    assert_eq!(one["nDifferences"], 1);
     assert_eq!(one["differences"].as_array().unwrap().len(), 1);
     assert_eq!(one["differences"][0]["clerkId"], deleted.as_str());
 
@@ -243,6 +272,58 @@ async fn what_is_held_back_names_the_command_that_approves_it() {
 }
 
 #[tokio::test]
+async fn a_refused_role_is_overwritten_only_by_name() {
+    let world = World::new().await;
+    let app = &world.app;
+    damage(&world).await;
+    let refuse = Fault::status(422).on("PATCH", "/v1/users");
+    app.clerk.fault(refuse.once());
+    let lower = json!({ "role": "STUDENT" });
+    let answer = app.set_role(&world.grace, &world.alan, lower).await;
+    assert_eq!(answer.body["clerkSync"], "dead", "{}", answer.body);
+    let repair = sync(app, "reconcile --repair").await;
+    assert_eq!(repair.status, Some(1), "{repair}");
+    repair.line(&[&world.alan, "[withheld]"]);
+    let command = repair.line(&["scripts/sync reconcile --repair --run"]);
+    let command = command.trim().strip_prefix("scripts/sync ").unwrap();
+    assert!(command.ends_with(" --class stale"), "{command}");
+    let approved = sync(app, command).await;
+    assert_eq!(approved.status, Some(0), "{approved}");
+    assert_eq!(app.role(&world.alan).await, "INSTRUCTOR");
+    app.assert_equal().await;
+    world.app.finish().await;
+}
+
+#[tokio::test]
+async fn what_only_a_person_can_mend_is_said_to_be_left() {
+    let world = World::new().await;
+    let app = &world.app;
+    app.clerk
+        .silently(|clerk| clerk.set_role(&world.alan, "OVERLORD"));
+    let repair = sync(app, "reconcile --repair").await;
+    assert_eq!(repair.status, Some(1), "{repair}");
+    repair.line(&["unknown_role", &world.alan]);
+    repair.line(&["What is left takes a person."]);
+    assert!(!repair.stdout.contains("This mends"), "{repair}");
+    let drift = sync(app, "drift").await;
+    drift.line(&["What is left takes a person."]);
+    world.app.finish().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_filled_is_not_said_to_be() {
+    let world = World::new().await;
+    let app = &world.app;
+    damage(&world).await;
+    let brake = [("REPAIR_MAX_DELETIONS", "0"), ("REPAIR_MAX_PERCENT", "0")];
+    let answer = sync_with(app, "backfill", &brake).await;
+    assert_eq!(answer.status, Some(1), "{answer}");
+    answer.line(&["waiting for an approval"]);
+    assert!(!answer.stdout.contains("is filled"), "{answer}");
+    world.app.database.remove().await;
+}
+
+#[tokio::test]
 async fn an_empty_database_is_filled() {
     let world = World::new().await;
     let app = &world.app;
@@ -267,18 +348,9 @@ async fn a_killed_comparison_is_resumed() {
     let world = World::new().await;
     let app = &world.app;
     damage(&world).await;
-    let late = Duration::from_mins(2);
-    app.clerk.fault(Fault::slow(late).on("GET", "/v1/users?"));
-    app.clerk.clear_requests();
-    let mut process = command(app, "reconcile --repair", &[])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    while !app.clerk.requests().iter().any(|it| it.path == "/v1/users") {
-        assert_eq!(process.try_wait().unwrap(), None, "it ended by itself");
-        tokio::task::yield_now().await;
-    }
+    let mut process = started(app, Stdio::null).await;
+    let status = sync(app, "status").await;
+    status.line(&["under way", "(repair, listing), begun"]);
     process.kill().unwrap();
     process.wait().unwrap();
     app.clerk.clear_faults();
@@ -309,18 +381,7 @@ async fn a_killed_comparison_is_resumed() {
 async fn an_interrupted_comparison_says_how_it_goes_on() {
     let world = World::new().await;
     let app = &world.app;
-    let late = Duration::from_mins(2);
-    app.clerk.fault(Fault::slow(late).on("GET", "/v1/users?"));
-    app.clerk.clear_requests();
-    let mut process = command(app, "reconcile --repair", &[])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    while !app.clerk.requests().iter().any(|it| it.path == "/v1/users") {
-        assert_eq!(process.try_wait().unwrap(), None, "it ended by itself");
-        tokio::task::yield_now().await;
-    }
+    let process = started(app, Stdio::piped).await;
     let pid = process.id().to_string();
     let killed = Command::new("kill").args(["-INT", &pid]).status().unwrap();
     assert!(killed.success());
