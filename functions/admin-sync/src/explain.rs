@@ -14,6 +14,8 @@ enum How {
     Same,
     /// Clerk was asked at once.
     Asked,
+    /// It was replayed, and nothing changed with it.
+    Again,
     /// Clerk was asked some time after it came.
     Later,
 }
@@ -21,7 +23,7 @@ enum How {
 /// Which rule decides with which outcome, and what that means. `{object}`, `{ours}` and `{theirs}`
 /// stand for the kind of object and the versions that were compared.
 #[rustfmt::skip]
-const SENTENCES: [(&str, Outcome, How, &str); 31] = [
+const SENTENCES: [(&str, Outcome, How, &str); 32] = [
     ("R1", Outcome::Applied, How::Any,
         "This {object} was not known here, so it was added."),
     ("R2", Outcome::Applied, How::Changed,
@@ -30,6 +32,8 @@ const SENTENCES: [(&str, Outcome, How, &str); 31] = [
         "It contradicted the row without being newer, so Clerk was asked at once; the row is what Clerk showed."),
     ("R2", Outcome::Applied, How::Same,
         "This {object} was here already, in the same version and with the same values, so nothing had to change."),
+    ("R2", Outcome::Applied, How::Again,
+        "It was replayed; by then nothing had to change, or Clerk was asked."),
     ("R2", Outcome::Applied, How::Later,
         "It contradicted the row without being newer, so it waited until Clerk was asked; the row is now what Clerk showed."),
     ("R2", Outcome::Stale, How::Any,
@@ -123,6 +127,10 @@ fn how(event: &Event) -> How {
     }
     if !event.detail.changed.is_empty() {
         return How::Changed;
+    }
+    // Why it waited is not known any more: it may have been unreadable, or in doubt.
+    if event.detail.replayed {
+        return How::Again;
     }
     // What is taken in at once is of one transaction, and so of one time.
     match event.applied_at {

@@ -2,15 +2,17 @@
 
 mod intake;
 
+use std::str::FromStr;
 use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::clerk;
 use crate::db::inbox::{self, Entry};
 use crate::db::{self, Db};
+use crate::ids::{ClerkOrganizationId, ClerkUserId};
 use crate::telemetry::{chain, metrics};
 use crate::webhook::{Content, Delivery, Event, Unreadable};
 
@@ -160,8 +162,22 @@ fn ignored(entry: &Entry, rule: &'static str) -> Entry {
 fn dead(entry: &Entry, reason: String) -> Entry {
     Entry {
         last_error: Some(reason),
-        ..entry.decided(inbox::Outcome::Dead, "R7", json!({}))
+        ..entry.decided(inbox::Outcome::Dead, "R7", joined(entry.payload.as_ref()))
     }
+}
+
+/// Whom and what a membership joins, as far as its body says so: who looks for the user finds it.
+fn joined(payload: Option<&Value>) -> Value {
+    let id = |pointer: &str| payload?.pointer(pointer)?.as_str();
+    let mut joined = Map::new();
+    // Only what is an id: whatever else is there may be personal, or too long for an index.
+    if let Some(Ok(user)) = id("/data/public_user_data/user_id").map(ClerkUserId::from_str) {
+        joined.insert("clerkUserId".to_owned(), json!(user));
+    }
+    if let Some(Ok(organization)) = id("/data/organization/id").map(ClerkOrganizationId::from_str) {
+        joined.insert("clerkOrgId".to_owned(), json!(organization));
+    }
+    joined.into()
 }
 
 fn unreadable(delivery: &Delivery, body: Unreadable, instance_id: Option<&str>) -> Entry {

@@ -75,11 +75,16 @@ delivered as (
     where $3 = 'organization'
 ),
 differing as (
-    select d.* from subject s join drift d on d.row_id = s.id
+    select d.* from subject s join drift d on d.row_id = s.id and (d.class <> 'missing' or d.state = 'repaired')
     union
-    select d.* from named n join drift d on d.clerk_id = n.clerk_id
+    select d.*
+    from named n
+    join drift d on d.clerk_id = n.clerk_id and (d.class <> 'missing' or d.state = 'repaired')
     union
-    select d.* from belonging g join drift d on d.row_id = g.id where $3 = 'user'
+    select d.*
+    from belonging g
+    join drift d on d.row_id = g.id and (d.class <> 'missing' or d.state = 'repaired')
+    where $3 = 'user'
 ),
 entries as (
     select

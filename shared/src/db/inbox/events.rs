@@ -55,6 +55,8 @@ pub struct Detail {
     pub clerk_version: Option<i64>,
     /// Whether Clerk was asked.
     pub read_from_clerk: bool,
+    /// Whether it was taken in again, after it was dead or parked.
+    pub replayed: bool,
 }
 
 /// Everything about one delivery.
@@ -161,9 +163,16 @@ impl Db {
                 end as payload_keys,
                 (
                     select coalesce(jsonb_agg(to_jsonb(c) order by c.id), '[]')
-                    from users u
+                    from (
+                        select u.id from users u where u.clerk_id = b.object_id
+                        union
+                        -- The row may have left that account (R12).
+                        select e.user_id
+                        from email_changes e
+                        where e.old_clerk_id = b.object_id and e.state in ('moved', 'done')
+                    ) u
                     join role_changes c on c.user_id = u.id
-                    where u.clerk_id = b.object_id and c.svix_id = b.svix_id
+                    where c.svix_id = b.svix_id
                 ) as role_changes
             from inbox b
             where b.svix_id = $1"

@@ -8,7 +8,7 @@ with last_compared as materialized (
     limit 1
 ),
 differing as materialized (
-    select d.class, d.cause, d.state, d.since
+    select d.class, d.state
     from drift d
     join last_compared r on r.id = d.run_id
 ),
@@ -28,6 +28,20 @@ lags as materialized (
         limit $1
     ) l
 ),
+-- What should have come as a message and had not when it was found, by any run: the next one finds
+-- what was repaired no more, and the message may still be on its way.
+missed as not materialized (
+    select
+        d.clerk_id, d.found_at,
+        -- When an end happened nobody knows; of an orphan `since` is when it was last seen.
+        case when d.class = 'orphaned' then d.found_at else d.since end as since
+    from drift d
+    where d.cause = 'lost_event'
+        and d.state in ('found', 'withheld', 'repaired')
+        -- What is found is not newer than that; but by two clocks.
+        and d.found_at > now() - $2::float8 * interval '1 second' - interval '6 hours'
+    order by 3
+),
 clocks as materialized (
     select
         (select max(b.received_at) from inbox b) as last_event_at,
@@ -42,11 +56,20 @@ clocks as materialized (
             where s.name = 'clerk_silent_since'
         ) as silent_since,
         (
-            select min(d.since)
-            from differing d
-            where d.cause = 'lost_event'
-                and d.state in ('found', 'withheld', 'repaired')
-                and d.since > now() - $2::float8 * interval '1 second'
+            -- In order, and with a look at the inbox for each until the first: `not exists` would
+            -- read all of it.
+            select m.since
+            from missed m
+            left join lateral (
+                -- What came since is that message, or a later one of the same object.
+                select true as is_there
+                from inbox b
+                where b.object_id = m.clerk_id and b.received_at >= m.found_at
+                limit 1
+            ) came on true
+            where m.since > now() - $2::float8 * interval '1 second' and came.is_there is null
+            order by m.since
+            limit 1
         ) as oldest_missed_at
 ),
 -- The first change that no delivery came after. The newest one alone would not do: where there is
