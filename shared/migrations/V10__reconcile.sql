@@ -18,6 +18,8 @@ create table reconcile_runs (
     position jsonb not null default '{}',
     -- How much is done, and how much there is: for people.
     progress jsonb not null default '{}',
+    -- How many differences were found, by class and by what became of them, when that was counted last.
+    drift jsonb not null default '{}',
     -- What may be repaired, and how much of it: the brake, or somebody's approval, which is a ceiling.
     approval jsonb not null default '{}',
     created_at timestamptz not null default now(),
@@ -135,8 +137,11 @@ create table drift (
 );
 
 create index drift_run on drift (run_id, priority, id);
-create index drift_object on drift (clerk_id, id desc);
-create index drift_row on drift (row_id, id desc) where row_id is not null;
+-- Of a database that starts empty, all is missing: that is no history until it is mended.
+create index drift_object on drift (clerk_id, id desc) where class <> 'missing' or state = 'repaired';
+create index drift_row on drift (row_id, id desc)
+    where row_id is not null and (class <> 'missing' or state = 'repaired');
+create index drift_lost on drift (found_at) where cause = 'lost_event';
 
 -- What all sandboxes together may still ask of Clerk; negative if it is promised already.
 create table clerk_tokens (
@@ -155,5 +160,6 @@ create index outbox_user on outbox (user_id, id desc);
 -- What the panel shows of deliveries: the last ones, those of an outcome, and of a member.
 create index inbox_received on inbox (received_at desc, svix_id);
 create index inbox_outcome on inbox (outcome, received_at desc);
+create index inbox_type on inbox (event_type, received_at desc);
 create index inbox_member on inbox ((detail ->> 'clerkUserId'), received_at desc)
     where detail ->> 'clerkUserId' is not null;

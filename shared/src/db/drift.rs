@@ -10,7 +10,6 @@ use uuid::Uuid;
 use super::listed::Object;
 use super::runs::{Approval, Lease, Step, write_step};
 use super::{Db, Error, decode};
-use crate::ids::{ClerkOrganizationId, ClerkUserId};
 
 /// How a row here and an object in Clerk differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,9 +61,9 @@ pub struct ToRepair {
     /// It is here, and ended, though Clerk shows that it lives.
     pub is_ended: bool,
     /// Of a membership: its organization.
-    pub clerk_organization_id: Option<ClerkOrganizationId>,
+    pub clerk_organization_id: Option<String>,
     /// Of a membership: its user.
-    pub clerk_user_id: Option<ClerkUserId>,
+    pub clerk_user_id: Option<String>,
     /// The lowest is mended first.
     pub priority: i16,
 }
@@ -330,6 +329,21 @@ impl Db {
         })
     }
 
+    /// Holds back what was found, at most so much at a time; and returns how much.
+    pub async fn withhold(&self, run: Uuid, limit: i64) -> Result<u64, Error> {
+        let statement = "
+            update drift
+            set state = 'withheld'
+            where id in (
+                select d.id
+                from drift d
+                where d.run_id = $1 and d.state = 'found' and d.action <> 'none'
+                limit $2
+            )";
+        let values: [(&(dyn ToSql + Sync), Type); 2] = [(&run, Type::UUID), (&limit, Type::INT8)];
+        self.execute(statement, &values).await
+    }
+
     /// How many differences of a run are to be mended, and whether some are held back.
     pub async fn count_to_repair(
         &self,
@@ -338,13 +352,12 @@ impl Db {
     ) -> Result<(u64, bool), Error> {
         let statement = "
             select
-                count(*) filter (where d.state = 'found') as n,
+                count(*) filter (
+                    where d.state = 'found' and ($2::text[] is null or d.class = any($2))
+                ) as n,
                 coalesce(bool_or(d.state = 'withheld'), false) as is_withheld
             from drift d
-            where d.run_id = $1
-                and d.state in ('found', 'withheld')
-                and d.action <> 'none'
-                and ($2::text[] is null or d.class = any($2))";
+            where d.run_id = $1 and d.state in ('found', 'withheld') and d.action <> 'none'";
         let values: [(&(dyn ToSql + Sync), Type); 2] =
             [(&run, Type::UUID), (&classes(approval), Type::TEXT_ARRAY)];
         let row = self
@@ -360,6 +373,7 @@ impl Db {
         &self,
         run: Uuid,
         approval: &Approval,
+        (after_priority, after_id): (i16, i64),
         limit: i64,
     ) -> Result<Vec<ToRepair>, Error> {
         let statement = "
@@ -370,6 +384,7 @@ impl Db {
                     and d.state = 'found'
                     and d.action <> 'none'
                     and ($3::text[] is null or d.class = any($3))
+                    and (d.priority, d.id) > ($4, $5)
                 order by d.priority, d.id
                 limit $2
             )
@@ -380,10 +395,12 @@ impl Db {
             from waiting w
             where w.priority = (select min(priority) from waiting)
             order by w.id";
-        let values: [(&(dyn ToSql + Sync), Type); 3] = [
+        let values: [(&(dyn ToSql + Sync), Type); 5] = [
             (&run, Type::UUID),
             (&limit, Type::INT8),
             (&classes(approval), Type::TEXT_ARRAY),
+            (&after_priority, Type::INT2),
+            (&after_id, Type::INT8),
         ];
         let rows = self
             .run(async |client| client.query_typed(statement, &values).await)
@@ -412,6 +429,37 @@ impl Db {
         ];
         self.execute(statement, &values).await?;
         Ok(())
+    }
+
+    /// Ends rows that Clerk cannot have, by whatever id they have: nobody tells of their end, and with
+    /// them go the memberships.
+    pub async fn end_strange_rows(&self, object: Object, ids: &[Uuid]) -> Result<(), Error> {
+        let end = format!(
+            "update {}s
+            set deleted_at = now(), is_end_inferred = true, updated_at = now(), refetch_at = null
+            where id = any($1) and deleted_at is null",
+            object.as_str()
+        );
+        let end_memberships = match object {
+            Object::User => include_str!("memberships/end_of_users.sql"),
+            Object::Organization => include_str!("memberships/end_of_organizations.sql"),
+            Object::Membership => "select $1::uuid[]",
+        };
+        let values: [(&(dyn ToSql + Sync), Type); 1] = [(&ids, Type::UUID_ARRAY)];
+        self.run(async |client| {
+            let (begun, ended, memberships, committed) = tokio::join!(
+                biased;
+                client.batch_execute("begin"),
+                client.execute_typed(&end, &values),
+                client.execute_typed(end_memberships, &values),
+                client.batch_execute("commit"),
+            );
+            begun?;
+            ended?;
+            memberships?;
+            committed
+        })
+        .await
     }
 
     /// Nobody told of the end of these rows, since no deletion was received: somebody ended them here,

@@ -112,15 +112,15 @@ pub struct Batch {
     pub absent: Absent,
 }
 
-/// What Clerk does not know, by Clerk id.
+/// What Clerk does not know, by Clerk id; or by what somebody has written in the place of one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Absent {
     /// Users.
-    pub users: Vec<ClerkUserId>,
+    pub users: Vec<String>,
     /// Organizations.
-    pub organizations: Vec<ClerkOrganizationId>,
+    pub organizations: Vec<String>,
     /// Memberships.
-    pub memberships: Vec<ClerkMembershipId>,
+    pub memberships: Vec<String>,
 }
 
 /// A live row that Clerk's lists did not show.
@@ -129,9 +129,9 @@ pub struct Unlisted {
     /// Clerk's id of it.
     pub clerk_id: String,
     /// Of a membership: its organization.
-    pub organization: Option<ClerkOrganizationId>,
+    pub organization: Option<String>,
     /// Of a membership: its user.
-    pub user: Option<ClerkUserId>,
+    pub user: Option<String>,
 }
 
 /// A kind of object.
@@ -474,15 +474,9 @@ async fn put_absent(
     absent: &Absent,
 ) -> Result<(), tokio_postgres::Error> {
     let kinds = [
-        (Object::User, column(&absent.users, ClerkUserId::as_str)),
-        (
-            Object::Organization,
-            column(&absent.organizations, ClerkOrganizationId::as_str),
-        ),
-        (
-            Object::Membership,
-            column(&absent.memberships, ClerkMembershipId::as_str),
-        ),
+        (Object::User, &absent.users),
+        (Object::Organization, &absent.organizations),
+        (Object::Membership, &absent.memberships),
     ];
     for (object, ids) in kinds {
         if ids.is_empty() {
@@ -499,7 +493,7 @@ async fn put_absent(
         let values: [(&(dyn ToSql + Sync), Type); 3] = [
             (&lease.run, Type::UUID),
             (&lease.by, Type::UUID),
-            (&ids, Type::TEXT_ARRAY),
+            (ids, Type::TEXT_ARRAY),
         ];
         client.execute_typed(&statement, &values).await?;
     }

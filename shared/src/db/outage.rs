@@ -57,7 +57,10 @@ impl Db {
                 select
                     to_timestamp($1 / 1000.0) < now() - make_interval(secs => $2)
                     and not exists (
-                        select from inbox b where b.received_at >= to_timestamp($1 / 1000.0)
+                        -- The two clocks are not the same.
+                        select
+                        from inbox b
+                        where b.received_at >= to_timestamp($1 / 1000.0) - interval '1 minute'
                     ) as is_missed
             ),
             heard as (

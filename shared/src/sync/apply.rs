@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::merge::{Mirror, Origin, Verdict};
 use crate::db::inbox::{self, Entry};
@@ -84,6 +85,11 @@ pub(super) trait Write {
 
     /// The row as it shall be; none if only a delivery is recorded.
     fn row(&self) -> Option<&Self::Row>;
+
+    /// Another row that ends with it.
+    fn ends(&self) -> Option<Uuid> {
+        None
+    }
 }
 
 impl Step {
@@ -234,9 +240,9 @@ async fn round<S: Sighting>(
             None => {}
             Some(Plan::Nothing(applied)) => put(&mut results, place, Some(applied)),
             // Two sightings of one row cannot be written at once: the second waits its turn.
-            Some(Plan::Write { write, .. })
-                if write.row().is_some_and(|row| !rows.insert(row.id())) => {}
+            Some(Plan::Write { write, .. }) if touched(&*write).any(|row| rows.contains(&row)) => {}
             Some(Plan::Write { write, applied }) => {
+                rows.extend(touched(&*write));
                 writes.push(*write);
                 planned.push((place, applied));
             }
@@ -259,6 +265,11 @@ async fn round<S: Sighting>(
         put(&mut results, place, Some(applied));
     }
     Ok(results)
+}
+
+/// The rows that a write is about.
+fn touched<W: Write>(write: &W) -> impl Iterator<Item = Uuid> {
+    write.row().map(Mirror::id).into_iter().chain(write.ends())
 }
 
 /// Whether the row was read back as it was meant to be.

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::clerk;
 use crate::db::drift::Class;
 use crate::db::listed::{Batch, Object};
-use crate::db::runs::{Count, Lease, Mode, Run, State, Step};
+use crate::db::runs::{Count, LEASE, Lease, Mode, Run, State, Step};
 use crate::db::{self, Db};
 use crate::telemetry::{chain, metrics};
 
@@ -32,7 +32,7 @@ use throttle::Throttle;
 /// No step begins later than so long before the end.
 const STEP_TIME: Duration = Duration::from_secs(3);
 /// How many objects are compared in one statement.
-const CHUNK: i64 = 20_000;
+const CHUNK: i64 = 40_000;
 /// For so many milliseconds after a change its event may yet come.
 const EVENT_MS: i64 = 60_000;
 
@@ -49,18 +49,26 @@ pub async fn work_on_run(
     let Some(run) = db.lease_run(by).await? else {
         return Ok(None);
     };
+    let run_id = run.id;
     let mut work = Work {
         clerk,
         db,
         lease: Lease { run: run.id, by },
-        throttle: Throttle::new(clerk, db),
+        throttle: Throttle::new(clerk, db, until),
         run,
         until,
+        kept_at: Instant::now(),
     };
-    match Box::pin(work.go()).await {
-        Ok(()) => db.release_run(work.lease).await?,
+    let ended = Box::pin(work.go()).await;
+    if work.run.state == State::Repairing {
+        db.count_drift(run_id).await?;
+    }
+    match ended {
+        Ok(()) => db.release_run(work.lease, Duration::ZERO).await?,
+        Err(Stop::Throttled(wait)) => db.release_run(work.lease, wait).await?,
         Err(Stop::Lost) => {}
-        Err(Stop::Database(error)) => return Err(error),
+        Err(Stop::Database(error)) if error.is_unavailable() => return Err(error),
+        Err(Stop::Database(error)) => work.give_up(&error).await?,
         Err(Stop::Clerk(error)) => work.put_off(&error).await?,
         Err(Stop::Unusable(reason)) => db.put_off_run(work.lease, reason, true).await?,
     }
@@ -75,6 +83,8 @@ struct Work<'a> {
     run: Run,
     throttle: Throttle<'a>,
     until: Instant,
+    /// When it was said last that the run is ours.
+    kept_at: Instant,
 }
 
 /// Why work on a run ends before the run does.
@@ -84,6 +94,8 @@ enum Stop {
     Clerk(clerk::Error),
     /// The database did not.
     Database(db::Error),
+    /// Clerk's rate limit is used up for so long.
+    Throttled(Duration),
     /// Somebody ended the run, or took it for abandoned.
     Lost,
     /// It can come to no result.
@@ -132,6 +144,7 @@ impl Work<'_> {
     async fn step(&mut self, position: &impl Serialize, batch: &Batch) -> Result<(), Stop> {
         self.run.position = as_map(position);
         self.run.progress.n_calls += self.throttle.take_count();
+        self.kept_at = Instant::now();
         let is_ours = self.db.step(self.lease, &self.as_step(), batch).await?;
         is_ours.then_some(()).ok_or(Stop::Lost)
     }
@@ -211,6 +224,7 @@ impl Work<'_> {
         if !is_ours {
             return Err(Stop::Lost);
         }
+        self.db.count_drift(self.run.id).await?;
         self.tell_of_drift().await?;
         Ok(Flow::On)
     }
@@ -241,6 +255,42 @@ impl Work<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The database refuses what is asked of it, and would again: somebody has to look.
+    async fn give_up(&self, error: &db::Error) -> Result<(), db::Error> {
+        tracing::error!(
+            error = chain(error),
+            run.id = %self.run.id,
+            "the database refused a step of a comparison, which ends without a result"
+        );
+        self.db
+            .put_off_run(self.lease, &error.to_string(), true)
+            .await
+    }
+
+    /// Has Postgres look at tables that were just filled; it does without, if it has to.
+    async fn look_at(&self, tables: &[&'static str]) {
+        for table in tables {
+            if let Err(error) = self.db.look_at(table).await {
+                tracing::warn!(
+                    error = chain(&error),
+                    db.table = table,
+                    "a table could not be analyzed"
+                );
+            }
+        }
+    }
+
+    /// Says that the run is still ours, if that was not said for a while.
+    async fn keep(&mut self) -> Result<(), Stop> {
+        if self.kept_at.elapsed() < LEASE / 3 {
+            return Ok(());
+        }
+        self.kept_at = Instant::now();
+        let nothing = Batch::default();
+        let is_ours = self.db.step(self.lease, &self.as_step(), &nothing).await?;
+        is_ours.then_some(()).ok_or(Stop::Lost)
     }
 
     async fn put_off(&self, error: &clerk::Error) -> Result<(), db::Error> {

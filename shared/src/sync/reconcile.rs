@@ -139,8 +139,8 @@ pub async fn reconcile(
     Box::pin(deliver_outbox(clerk, db, deadline, &mut report)).await?;
     Box::pin(settle(clerk, db, deadline, &mut report)).await?;
     Box::pin(ask(clerk, db, deadline, &mut report)).await?;
-    Box::pin(compare(clerk, db, limits, deadline, &mut report)).await?;
     erase(db, limits, deadline, &mut report).await?;
+    Box::pin(compare(clerk, db, limits, deadline, &mut report)).await?;
     let (n_open, oldest_age) = db.outbox_depth().await?;
     metrics::outbox(n_open, oldest_age);
     Ok(report)

@@ -1,6 +1,6 @@
 -- Withholds deletions and demotions above the ceilings (R15), and gives the rest free.
--- Without somebody's approval each kind of object has its own ceiling, and what was withheld before
--- stays so; an approval's ceilings are for all kinds together.
+-- Without somebody's approval each kind of object has its own ceiling, and what was withheld once
+-- stays so until an approval names a ceiling for it; such ceilings are for all kinds together.
 with approval as (
     select
         ($3::jsonb ->> 'isExplicit')::boolean as is_explicit,
@@ -8,8 +8,7 @@ with approval as (
         ($3 ->> 'maxDeletions')::bigint as max_deletions,
         ($3 ->> 'maxDemotions')::bigint as max_demotions,
         ($3 ->> 'usualCount')::bigint as usual_count,
-        ($3 ->> 'usualPercent')::double precision as usual_percent,
-        ($3 ->> 'isForeign')::boolean as is_foreign
+        ($3 ->> 'usualPercent')::double precision as usual_percent
 ),
 usual as (
     select
@@ -23,11 +22,12 @@ usual as (
             ('membership', (select count(*) from memberships where deleted_at is null))
     ) as k (object, n_rows)
 ),
-waiting as (
-    select w.id
-    from reconcile_runs w
-    where w.state = 'waiting' and w.id <> $1
-    order by w.created_at desc
+-- The last run before this one that was held back, or could have been.
+earlier as (
+    select e.id
+    from reconcile_runs e
+    where e.id <> $1 and e.mode = 'repair' and e.compared_at is not null
+    order by e.created_at desc
     limit 1
 ),
 ranked as (
@@ -41,19 +41,31 @@ ranked as (
         row_number() over (partition by d.action order by d.priority, d.id) as place,
         row_number() over (partition by d.action, d.object order by d.priority, d.id)
             as place_of_kind,
-        -- Whoever approves knows by then that none of our users is in Clerk.
-        (d.action = 'end' and a.is_foreign)
-        or not a.is_explicit
-        and (
-            -- Clerk still has the role that it refused to change: only a person can want it back.
-            (d.cause = 'push_refused' and d.class = 'stale')
-            or (
-                d.action in ('end', 'demote')
-                and exists (
+        -- With an organization all of its memberships end.
+        sum(
+            case when d.action = 'end' and d.object = 'organization' then (
+                select count(*)
+                from memberships m
+                where m.organization_id = d.row_id and m.deleted_at is null
+            ) else 0 end
+        ) over (partition by d.action, d.object order by d.priority, d.id) as n_members,
+        -- Clerk still has the role that it refused to change: only a person can want it back.
+        (
+            d.cause = 'push_refused'
+            and d.class = 'stale'
+            and not coalesce(a.is_explicit and a.classes ? 'stale', false)
+        )
+        or (
+            d.action in ('end', 'demote')
+            and case d.action when 'end' then a.max_deletions else a.max_demotions end is null
+            and (
+                d.state = 'withheld'
+                or exists (
                     select
                     from drift b
-                    where b.run_id = (select w.id from waiting w)
+                    where b.run_id = (select e.id from earlier e)
                         and b.state = 'withheld'
+                        and b.class in ('stale_high', 'orphaned')
                         and b.class = d.class
                         and b.clerk_id = d.clerk_id
                 )
@@ -63,7 +75,8 @@ ranked as (
     cross join approval a
     where d.run_id = $1
         and d.state in ('found', 'withheld')
-        and (d.action in ('end', 'demote') or d.cause = 'push_refused')
+        and (d.action in ('end', 'demote') or d.cause = 'push_refused' or d.state = 'withheld')
+        and d.action <> 'none'
         and (a.classes is null or a.classes ? d.class)
 ),
 decided as (
@@ -76,7 +89,10 @@ decided as (
             when k.must_wait then 'withheld'
             when k.action not in ('end', 'demote') then 'found'
             when k.approved is not null and k.place <= k.approved then 'found'
-            when k.approved is null and k.place_of_kind <= u.ceiling then 'found'
+            when k.approved is null
+                and k.place_of_kind <= u.ceiling
+                and k.n_members <= (select m.ceiling from usual m where m.object = 'membership')
+            then 'found'
             else 'withheld'
         end as state
     from ranked k

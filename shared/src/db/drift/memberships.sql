@@ -12,7 +12,8 @@ insert into drift (
 )
 select
     $1, c.class, 'membership', l.clerk_id, m.id,
-    coalesce(l.clerk_organization_id, mo.clerk_id), coalesce(l.clerk_user_id, mu.clerk_id),
+    coalesce(l.clerk_organization_id, h.clerk_organization_id),
+    coalesce(l.clerk_user_id, h.clerk_user_id),
     case
         when c.class in ('stale_high', 'orphaned') then 'high'
         when c.class = 'missing' or m.role <> l.role then 'medium'
@@ -50,7 +51,7 @@ select
         ), '[]')
         from jsonb_each(jsonb_build_object(
             'role', m.role, 'permissions', m.permissions, 'publicMetadata', m.public_metadata,
-            'clerkOrgId', mo.clerk_id, 'clerkUserId', mu.clerk_id,
+            'clerkOrgId', h.clerk_organization_id, 'clerkUserId', h.clerk_user_id,
             'isPlaceholder', m.is_placeholder, 'clerkVersion', m.clerk_version
         )) ours
         join jsonb_each(jsonb_build_object(
@@ -66,21 +67,23 @@ select
         when 'stale_high' then 'demote'
         else 'update'
     end,
-    case c.class
-        when 'stale_high' then 12 when 'orphaned' then 22 when 'missing' then 32 else 42
+    case
+        -- After that in which it lives.
+        when lo.deleted_at is not null or lu.deleted_at is not null then 33
+        when c.class = 'stale_high' then 12
+        when c.class = 'orphaned' then 22
+        when c.class = 'missing' then 32
+        else 42
     end
 from listed_memberships l
 cross join r
 cross join (select min(received_at) as first_at from inbox) i
 left join memberships m on m.clerk_id = l.clerk_id
-left join organizations mo on mo.id = m.organization_id
-left join users mu on mu.id = m.user_id
+-- What it joins in Clerk.
 left join organizations lo on lo.clerk_id = l.clerk_organization_id
 left join users lu on lu.clerk_id = l.clerk_user_id
 cross join lateral (
-    select
-        (mo.clerk_id, mu.clerk_id)
-            is distinct from (l.clerk_organization_id, l.clerk_user_id) as is_moved
+    select (m.organization_id, m.user_id) is distinct from (lo.id, lu.id) as is_moved
 ) e
 cross join lateral (
     select
@@ -119,8 +122,8 @@ cross join lateral (
                 or exists (
                     select
                     from memberships f
-                    where f.organization_id = m.organization_id
-                        and f.user_id = m.user_id
+                    where f.organization_id = lo.id
+                        and f.user_id = lu.id
                         and f.clerk_id <> m.clerk_id
                         and f.created_at >= m.created_at
                 )
@@ -143,13 +146,21 @@ cross join lateral (
             else 'stale'
         end as class
 ) c
+-- What it joins here.
+left join lateral (
+    select mo.clerk_id as clerk_organization_id, mu.clerk_id as clerk_user_id
+    from organizations mo
+    cross join users mu
+    where c.class is not null and mo.id = m.organization_id and mu.id = m.user_id
+) h on true
 left join lateral (
     select
         count(*) as n,
         bool_or(b.outcome = 'dead') as is_dead,
         bool_or(b.outcome = 'parked') as is_parked
     from inbox b
-    where c.class is not null and b.object_id = l.clerk_id
+    -- A database that starts empty has heard of nothing.
+    where c.class is not null and i.first_at is not null and b.object_id = l.clerk_id
 ) b on true
 where l.run_id = $1
     and l.clerk_id > $2

@@ -103,7 +103,8 @@ left join lateral (
         bool_or(b.outcome = 'dead') as is_dead,
         bool_or(b.outcome = 'parked') as is_parked
     from inbox b
-    where c.class is not null and b.object_id = l.clerk_id
+    -- A database that starts empty has heard of nothing.
+    where c.class is not null and i.first_at is not null and b.object_id = l.clerk_id
 ) b on true
 where l.run_id = $1
     and l.clerk_id > $2

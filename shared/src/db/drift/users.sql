@@ -32,11 +32,14 @@ select
         when c.class = 'orphaned' and u.is_placeholder then 'never_in_clerk'
         when c.class = 'orphaned' and (b.n > 0 or u.clerk_version > 0) then 'lost_event'
         when c.class = 'orphaned' then 'added_in_database'
+        when u.role <> e.role
+            and d.is_refused
+            and e.clerk_role is not distinct from u.clerk_role
+        then 'push_refused'
         when l.clerk_version > u.clerk_version and l.clerk_version > $4 then 'not_yet_received'
         when l.clerk_version > u.clerk_version then 'lost_event'
         when l.clerk_version < u.clerk_version then 'version_too_high'
         when u.refetch_at is not null then 'in_doubt'
-        when u.role <> e.role and d.is_refused then 'push_refused'
         when c.class = 'stale_high' and l.clerk_role is not null and l.role is null
         then 'unknown_role'
         else 'edited_in_database'
@@ -158,12 +161,14 @@ left join lateral (
         bool_or(b.outcome = 'dead') as is_dead,
         bool_or(b.outcome = 'parked') as is_parked
     from inbox b
-    where c.class is not null and b.object_id = l.clerk_id
+    -- A database that starts empty has heard of nothing.
+    where c.class is not null and i.first_at is not null and b.object_id = l.clerk_id
 ) b on true
 left join lateral (
-    select true as is_refused
+    select x.dead_at is not null as is_refused
     from outbox x
-    where c.class is not null and x.user_id = u.id and x.dead_at is not null
+    where c.class is not null and x.user_id = u.id
+    order by x.id desc
     limit 1
 ) d on true
 where l.run_id = $1

@@ -3,8 +3,9 @@ insert into listed_memberships as l (
     run_id, clerk_id, clerk_version, clerk_organization_id, clerk_user_id, role, permissions,
     public_metadata, created_at
 )
-select
-    $1, clerk_id, clerk_version, clerk_organization_id, clerk_user_id, role,
+-- One that two pages show is as the newer one shows it.
+select distinct on (clerk_id)
+    $1::uuid, clerk_id, clerk_version, clerk_organization_id, clerk_user_id, role,
     string_to_array(permissions, chr(31)), public_metadata::jsonb,
     to_timestamp(created_at / 1000.0)
 from unnest(
@@ -15,6 +16,7 @@ from unnest(
     public_metadata, created_at
 )
 where exists (select from reconcile_runs r where r.id = $1 and r.leased_by = $2)
+order by clerk_id, clerk_version desc
 on conflict (clerk_id) do update
 set
     is_absent = false,

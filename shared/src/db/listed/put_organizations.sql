@@ -3,8 +3,9 @@ insert into listed_organizations as l (
     run_id, clerk_id, clerk_version, name, slug, image_url, created_by, max_allowed_memberships,
     public_metadata, created_at
 )
-select
-    $1, clerk_id, clerk_version, name, slug, image_url, created_by, max_allowed_memberships,
+-- One that two pages show is as the newer one shows it.
+select distinct on (clerk_id)
+    $1::uuid, clerk_id, clerk_version, name, slug, image_url, created_by, max_allowed_memberships,
     public_metadata::jsonb, to_timestamp(created_at / 1000.0)
 from unnest(
     $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[],
@@ -14,6 +15,7 @@ from unnest(
     public_metadata, created_at
 )
 where exists (select from reconcile_runs r where r.id = $1 and r.leased_by = $2)
+order by clerk_id, clerk_version desc
 on conflict (clerk_id) do update
 set
     is_absent = false,

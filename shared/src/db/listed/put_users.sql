@@ -4,8 +4,9 @@ insert into listed_users as l (
     image_url, external_id, clerk_role, role, public_metadata, banned, locked, deprovisioned,
     last_sign_in_at, created_at
 )
-select
-    $1, clerk_id, clerk_version, email, email_verified, first_name, last_name, username,
+-- One that two pages show is as the newer one shows it.
+select distinct on (clerk_id)
+    $1::uuid, clerk_id, clerk_version, email, email_verified, first_name, last_name, username,
     image_url, external_id, clerk_role, role::user_role, public_metadata::jsonb, banned, locked,
     deprovisioned, to_timestamp(last_sign_in_at / 1000.0), to_timestamp(created_at / 1000.0)
 from unnest(
@@ -18,6 +19,7 @@ from unnest(
     last_sign_in_at, created_at
 )
 where exists (select from reconcile_runs r where r.id = $1 and r.leased_by = $2)
+order by clerk_id, clerk_version desc
 on conflict (clerk_id) do update
 set
     is_absent = false,

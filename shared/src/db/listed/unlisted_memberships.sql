@@ -11,8 +11,7 @@ join users u on u.id = m.user_id
 where m.deleted_at is null
     and m.clerk_id > $2
     -- What was made after the list was begun need not be in it.
-    and m.created_at < r.created_at
-    and u.clerk_id is not null
+    and (m.created_at < r.created_at or m.created_at > now() + interval '1 day')
     and not exists (
         select from listed_memberships l where l.clerk_id = m.clerk_id and l.run_id = $1
     )

@@ -5,7 +5,7 @@ join reconcile_runs r on r.id = $1
 where u.deleted_at is null
     and u.clerk_id > $2
     -- Whoever was made after the list was begun need not be in it.
-    and u.created_at < r.created_at
+    and (u.created_at < r.created_at or u.created_at > now() + interval '1 day')
     and not exists (
         select from listed_users l where l.clerk_id = u.clerk_id and l.run_id = $1
     )

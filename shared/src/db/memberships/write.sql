@@ -38,7 +38,8 @@ possible as materialized (
     select i.*
     from input i
     where i.new is null
-        or not i.is_live
+        -- One that is over, unless Clerk shall be asked whether it is.
+        or (not i.is_live and i.new ->> 'refetch_at' is null)
         or (
             i.user_id in (select u.id from live_users u)
             and i.organization_id in (select o.id from live_organizations o)
@@ -56,7 +57,13 @@ kept as materialized (
 -- A membership that has a successor is over, whoever writes that one.
 ended as (
     update memberships m
-    set deleted_at = now(), updated_at = now(), refetch_at = null, n_refetches = 0
+    set
+        deleted_at = now(),
+        updated_at = now(),
+        refetch_at = null,
+        n_refetches = 0,
+        -- Where the successor was here all the time, somebody may only have put this one in its place.
+        is_end_inferred = p.row_version is not null and m.clerk_id is not null
     from possible p
     where m.id = p.ends and m.deleted_at is null
     returning m.clerk_id

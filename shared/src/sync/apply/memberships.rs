@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::super::merge::Origin;
 use super::super::merge::membership::{self, Merged, Parents};
@@ -89,6 +90,10 @@ impl super::Write for Write {
 
     fn row(&self) -> Option<&Row> {
         self.row.as_ref()
+    }
+
+    fn ends(&self) -> Option<Uuid> {
+        self.ends
     }
 }
 

@@ -143,7 +143,8 @@ fn write(sighting: &Sighting<'_>, current: &Current, merged: Merged) -> Write {
         inbox: entry(sighting, current, &merged, inbox::Outcome::Applied),
         confirms,
         touches: !merged.changed.is_empty(),
-        owes_walk: sighting.owes_walk,
+        // With an organization that lives again its members do.
+        owes_walk: sighting.owes_walk || (merged.rule == "R14" && merged.row.deleted_at.is_none()),
         settles: was_flagged && merged.row.refetch_at.is_none(),
         row: Some(merged.row),
     }

@@ -1,6 +1,8 @@
 //! Asks Clerk about what its lists did not show: a list that changes while it is read is no proof of
 //! absence, and so is a page that failed (R14).
 
+use std::str::FromStr;
+
 use futures_util::StreamExt;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
@@ -9,7 +11,7 @@ use super::{Flow, Stop, Work};
 use crate::clerk::{self, Budget, IDS_AT_ONCE, ListedMembership};
 use crate::db::listed::{Absent, Batch, Object, Unlisted};
 use crate::db::runs::State;
-use crate::ids::{ClerkMembershipId, ClerkOrganizationId, ClerkUserId};
+use crate::ids::{ClerkOrganizationId, ClerkUserId};
 use crate::sync::deliver::N_AT_ONCE;
 use crate::sync::merge;
 
@@ -33,6 +35,10 @@ impl Work<'_> {
     pub(super) async fn ask(&mut self) -> Result<Flow, Stop> {
         let asking: Asking = self.position();
         if asking.n_kinds == 0 && asking.after.is_empty() {
+            // The server went down meanwhile, and took the lists with it.
+            if !self.db.are_lists_kept(self.run.id).await? {
+                return self.enter(State::Listing).await;
+            }
             self.look_whether_it_is_the_same_clerk().await?;
         }
         let kinds = [Object::User, Object::Organization, Object::Membership];
@@ -81,7 +87,7 @@ impl Work<'_> {
             }
             if are_all_unknown && n_rows >= N_PERHAPS_FOREIGN {
                 self.run.approval.is_foreign = true;
-                self.db.note_foreign(self.lease).await?;
+                self.db.note_foreign(self.lease, true).await?;
             }
         }
         self.run.progress.asked.total = total;
@@ -90,7 +96,7 @@ impl Work<'_> {
 
     /// Asks about many at once, and then about each who was not shown.
     async fn ask_about_users(&mut self, unlisted: &[Unlisted]) -> Result<Batch, Stop> {
-        let ids: Vec<ClerkUserId> = ids(unlisted);
+        let (ids, strange) = parsed::<ClerkUserId>(unlisted);
         self.throttle.take(1).await?;
         let budget = Budget::until(self.until);
         let mut seen = self.clerk.users_by_id(&ids, budget).await?;
@@ -99,11 +105,14 @@ impl Work<'_> {
         self.throttle.take(unseen.len()).await?;
         let clerk = self.clerk;
         let answers = each(&unseen, async |id| clerk.user(id, budget).await).await;
-        let mut absent = Absent::default();
+        let mut absent = Absent {
+            users: strange,
+            ..Absent::default()
+        };
         for (id, answer) in unseen.into_iter().zip(answers) {
             match known(answer)? {
                 Some(user) => seen.push(user),
-                None => absent.users.push(id),
+                None => absent.users.push(id.to_string()),
             }
         }
         Ok(Batch {
@@ -114,15 +123,16 @@ impl Work<'_> {
     }
 
     async fn ask_about_organizations(&mut self, unlisted: &[Unlisted]) -> Result<Batch, Stop> {
-        let ids: Vec<ClerkOrganizationId> = ids(unlisted);
+        let (ids, strange) = parsed::<ClerkOrganizationId>(unlisted);
         self.throttle.take(ids.len()).await?;
         let (clerk, budget) = (self.clerk, Budget::until(self.until));
         let answers = each(&ids, async |id| clerk.organization(id, budget).await).await;
         let mut found = Batch::default();
+        found.absent.organizations = strange;
         for (id, answer) in ids.into_iter().zip(answers) {
             match known(answer)? {
                 Some(seen) => found.organizations.push(merge::organization::listed(&seen)),
-                None => found.absent.organizations.push(id),
+                None => found.absent.organizations.push(id.to_string()),
             }
         }
         Ok(found)
@@ -131,10 +141,7 @@ impl Work<'_> {
     /// There is no call for one membership: those of its organization and its user are asked for.
     async fn ask_about_memberships(&mut self, unlisted: &[Unlisted]) -> Result<Batch, Stop> {
         let mut sorted = unlisted.to_vec();
-        sorted.sort_by(|one, other| {
-            let key = |it: &Unlisted| it.organization.as_ref().map(ToString::to_string);
-            key(one).cmp(&key(other))
-        });
+        sorted.sort_by(|one, other| one.organization.cmp(&other.organization));
         let groups: Vec<&[Unlisted]> = sorted
             .chunk_by(|one, other| one.organization == other.organization)
             .collect();
@@ -143,13 +150,11 @@ impl Work<'_> {
         let answers = each(&groups, async |group| members(clerk, group, budget).await).await;
         let mut found = Batch::default();
         for (group, answer) in groups.into_iter().zip(answers) {
-            // The organization went meanwhile: the next run sees that.
-            let Some(members) = known(answer)? else {
-                continue;
-            };
+            // In what Clerk does not know is nobody.
+            let members = known(answer)?.unwrap_or_default();
             let is_shown = |id: &str| members.iter().any(|member| member.id.as_str() == id);
             let gone = group.iter().filter(|it| !is_shown(&it.clerk_id));
-            let gone = gone.filter_map(|it| it.clerk_id.parse::<ClerkMembershipId>().ok());
+            let gone = gone.map(|it| it.clerk_id.clone());
             found.absent.memberships.extend(gone);
             let members = members.iter().map(merge::membership::listed);
             found.memberships.extend(members);
@@ -158,9 +163,16 @@ impl Work<'_> {
     }
 }
 
-fn ids<Id: std::str::FromStr>(unlisted: &[Unlisted]) -> Vec<Id> {
-    let ids = unlisted.iter().map(|it| it.clerk_id.parse());
-    ids.filter_map(Result::ok).collect()
+/// The ids; and apart from them what cannot be one, so that Clerk need not be asked.
+fn parsed<Id: FromStr>(unlisted: &[Unlisted]) -> (Vec<Id>, Vec<String>) {
+    let (mut ids, mut strange) = (Vec::new(), Vec::new());
+    for Unlisted { clerk_id, .. } in unlisted {
+        match clerk_id.parse() {
+            Ok(id) => ids.push(id),
+            Err(_) => strange.push(clerk_id.clone()),
+        }
+    }
+    (ids, strange)
 }
 
 /// Asks about each, some at a time; the answers come in order.
@@ -190,11 +202,16 @@ async fn members(
     group: &[Unlisted],
     budget: Budget,
 ) -> Result<Vec<ListedMembership>, clerk::Error> {
-    let Some(organization) = group.first().and_then(|it| it.organization.as_ref()) else {
+    let first = group.first().and_then(|it| it.organization.as_ref());
+    let Some(organization) = first.and_then(|id| id.parse().ok()) else {
         return Ok(Vec::new());
     };
-    let users: Vec<_> = group.iter().filter_map(|it| it.user.clone()).collect();
+    let users = group.iter().filter_map(|it| it.user.as_ref());
+    let users: Vec<ClerkUserId> = users.filter_map(|id| id.parse().ok()).collect();
+    if users.is_empty() {
+        return Ok(Vec::new());
+    }
     clerk
-        .listed_members_by_id(organization, &users, budget)
+        .listed_members_by_id(&organization, &users, budget)
         .await
 }

@@ -14,7 +14,7 @@ use crate::db::runs::{Progress, State};
 use crate::sync::merge;
 
 /// What is filled.
-const LISTED: &str = "listed_users, listed_organizations, listed_memberships";
+const LISTED: [&str; 3] = ["listed_users", "listed_organizations", "listed_memberships"];
 /// How many pages are on their way at once. Users come by a cursor, one page after the other.
 const PAGES_AT_ONCE: u64 = 6;
 
@@ -66,7 +66,7 @@ impl Work<'_> {
         }
         self.step(&listing, &shown).await?;
         if listing.is_done() {
-            self.db.look_at(LISTED).await?;
+            self.look_at(&LISTED).await;
             return self.enter(State::Asking).await;
         }
         Ok(Flow::OutOfTime)
@@ -76,6 +76,8 @@ impl Work<'_> {
         self.db.clear_lists(self.lease).await?;
         self.throttle.take(1).await?;
         let n_users = self.clerk.n_users(Budget::until(self.until)).await?;
+        self.run.approval.is_foreign = false;
+        self.db.note_foreign(self.lease, false).await?;
         self.run.progress = Progress::default();
         self.run.progress.users.total = n_users;
         Ok(Listing {
@@ -245,10 +247,7 @@ async fn read_users(
     }
     let by_cursor = place.last.as_ref().filter(|_| !place.is_cursor_useless);
     let page = match by_cursor.and_then(|last| last.parse().ok()) {
-        Some(last) => UserPage::After {
-            last,
-            n_before: place.n_read,
-        },
+        Some(last) => UserPage::After { last },
         None => UserPage::Offset(place.offset()),
     };
     let users = clerk.users(&page, budget).await;

@@ -7,17 +7,22 @@ mod memberships;
 mod organizations;
 mod users;
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Flow, Stop, Work};
 use crate::db::drift::{Action, State as Fate, ToRepair};
 use crate::db::listed::{Batch, Object};
 use crate::db::runs::State;
+use crate::ids::{ClerkOrganizationId, ClerkUserId};
 use crate::sync::apply::{Applied, Outcome};
 use crate::sync::merge::Origin;
 
+/// How many differences are held back together.
+const WITHHELD_AT_ONCE: i64 = 10_000;
 /// What a repair fills.
-const FILLED: &str = "users, organizations, memberships, outbox, drift";
+const FILLED: [&str; 5] = ["users", "organizations", "memberships", "outbox", "drift"];
 /// How many differences are mended together.
 const REPAIRS_AT_ONCE: i64 = 500;
 
@@ -29,6 +34,8 @@ struct Repairing {
     is_braked: bool,
     /// How many batches are done.
     n_batches: u64,
+    /// The last of them: how urgent it was, and which.
+    after: (i16, i64),
 }
 
 /// What became of differences, by their ids.
@@ -72,10 +79,13 @@ impl Work<'_> {
         }
         // The tables grow while they are filled for the first time.
         if position.n_batches.is_power_of_two() {
-            self.db.look_at(FILLED).await?;
+            self.look_at(&FILLED).await;
         }
         let (run, approval) = (self.run.id, &self.run.approval);
-        let items = self.db.to_repair(run, approval, REPAIRS_AT_ONCE).await?;
+        let items = self
+            .db
+            .to_repair(run, approval, position.after, REPAIRS_AT_ONCE)
+            .await?;
         let Some(first) = items.first() else {
             let (_, is_withheld) = self.db.count_to_repair(run, approval).await?;
             let end = if is_withheld {
@@ -83,6 +93,7 @@ impl Work<'_> {
             } else {
                 State::Done
             };
+            self.db.count_drift(run).await?;
             return self.enter(end).await;
         };
         let fates = match first.object {
@@ -91,10 +102,12 @@ impl Work<'_> {
             Object::Membership => Box::pin(self.repair_memberships(&items)).await?,
         };
         self.note(&fates).await?;
-        // Those for which there was no time are the next ones.
         self.run.progress.repaired.done += fates.len() as u64;
+        // Those for which there was no time come again.
+        let last = items.last().filter(|_| fates.len() == items.len());
         let next = Repairing {
             n_batches: position.n_batches + 1,
+            after: last.map_or(position.after, |item| (item.priority, item.id)),
             ..position
         };
         self.step(&next, &Batch::default()).await?;
@@ -103,6 +116,19 @@ impl Work<'_> {
 
     /// Holds back what is above the ceilings, before anything is mended.
     async fn brake(&mut self) -> Result<Flow, Stop> {
+        if self.run.approval.is_foreign {
+            tracing::error!(
+                alarm = "repair_withheld",
+                run.id = %self.run.id,
+                "none of our users is in Clerk, which may be another instance: somebody has to approve \
+                 a repair"
+            );
+            while self.db.withhold(self.run.id, WITHHELD_AT_ONCE).await? > 0 {
+                self.keep().await?;
+            }
+            self.db.count_drift(self.run.id).await?;
+            return self.enter(State::Waiting).await;
+        }
         let plan = self.db.brake(self.run.id, &self.run.approval).await?;
         if plan.withholds() {
             tracing::error!(
@@ -142,6 +168,29 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Rows with an id that Clerk cannot have end without asking; returns the others.
+    async fn end_strange<'i, Id: FromStr>(
+        &self,
+        items: &'i [ToRepair],
+        fates: &mut Fates,
+    ) -> Result<Vec<&'i ToRepair>, Stop> {
+        let is_strange = |item: &&ToRepair| {
+            let is_of_nothing = item.object == Object::Membership
+                && (!is_id::<ClerkOrganizationId>(item.clerk_organization_id.as_ref())
+                    || !is_id::<ClerkUserId>(item.clerk_user_id.as_ref()));
+            ends(item) && (is_of_nothing || item.clerk_id.parse::<Id>().is_err())
+        };
+        let (strange, others): (Vec<_>, Vec<_>) = items.iter().partition(is_strange);
+        let rows: Vec<_> = strange.iter().filter_map(|item| item.row_id).collect();
+        if let Some(first) = strange.first() {
+            self.db.end_strange_rows(first.object, &rows).await?;
+        }
+        for item in strange {
+            fates.note(item, Fate::Repaired);
+        }
+        Ok(others)
+    }
+
     /// What is said of a row that was found to differ.
     fn origin(&self) -> Origin {
         Origin::Repair {
@@ -158,6 +207,10 @@ impl Work<'_> {
         };
         Ok(self.db.doubt_ends(first.object, &rows).await?)
     }
+}
+
+fn is_id<Id: FromStr>(id: Option<&String>) -> bool {
+    id.is_some_and(|id| id.parse::<Id>().is_ok())
 }
 
 /// Those that Clerk is asked about at once: it knew nothing of them before.

@@ -46,9 +46,10 @@ pub(in crate::sync) fn merge(
     seen: &clerk::OrganizationMembership,
     origin: Origin,
 ) -> Merged {
-    // Who is gone is in nothing, and in what is gone is nobody.
-    let can_live = !parents.organization.is_deleted && !parents.user.is_deleted;
+    let can_live = can_live(parents);
     match &current.row {
+        // It should be over already: whoever mends that mends its user or organization.
+        Some(row) if row.deleted_at.is_none() && !can_live => kept(row, Verdict::Stale, "R6"),
         Some(row) if row.deleted_at.is_none() => merge_known(current, row, parents, seen, origin),
         // What was not shown once is shown again: that time, Clerk's list lagged behind.
         Some(row) if row.is_end_inferred && can_live && origin.is_read() => {
@@ -62,6 +63,11 @@ pub(in crate::sync) fn merge(
         None if can_live => merge_new(current, parents, seen, origin),
         None => nothing("R6"),
     }
+}
+
+/// Who is gone is in nothing, and in what is gone is nobody.
+fn can_live(parents: Parents) -> bool {
+    !parents.organization.is_deleted && !parents.user.is_deleted
 }
 
 fn revive(
@@ -197,7 +203,8 @@ pub(in crate::sync) fn bury(
         row: Some(Row {
             deleted_at: Some(row.deleted_at.unwrap_or(at)),
             is_end_inferred: false,
-            // Not `refetch_at`: a rival may be waiting for the answer.
+            // A rival may be waiting for the answer; but nothing lives in what is gone.
+            refetch_at: row.refetch_at.filter(|_| can_live(parents)),
             ..row
         }),
         ends: current

@@ -1,6 +1,7 @@
 //! Mends memberships.
 
 use std::collections::{HashMap, HashSet};
+use std::str::FromStr;
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -13,6 +14,7 @@ use crate::db::Check;
 use crate::db::drift::{State as Fate, ToRepair};
 use crate::db::listed;
 use crate::db::memberships::ToRefetch;
+use crate::ids::{ClerkMembershipId, ClerkUserId};
 use crate::sync::apply::memberships::{Seen, Sighting};
 use crate::sync::apply::{self, InDoubt, Outcome};
 use crate::sync::deliver::N_AT_ONCE;
@@ -22,17 +24,21 @@ impl Work<'_> {
     pub(super) async fn repair_memberships(&mut self, items: &[ToRepair]) -> Result<Fates, Stop> {
         let mut fates = Fates::default();
         self.doubt_ends(items).await?;
-        let living: Vec<_> = items.iter().filter(|item| !ends(item)).collect();
+        let items = self
+            .end_strange::<ClerkMembershipId>(items, &mut fates)
+            .await?;
+        let living: Vec<_> = items.iter().filter(|item| !ends(item)).copied().collect();
         let written = self.write_listed_memberships(&living).await?;
         let is_written = |item: &&ToRepair| written.contains(item.clerk_id.as_str());
-        let (done, mut open): (Vec<_>, Vec<_>) = items.iter().partition(is_written);
+        let (done, mut open): (Vec<_>, Vec<_>) = items.into_iter().partition(is_written);
         for item in done {
             fates.note(item, Fate::Repaired);
         }
         // Those of one organization are asked about together.
-        open.sort_by_key(|item| organization(item));
+        open.sort_by(|one, other| organization(one).cmp(&organization(other)));
         for some in open.chunks(self.throttle.n_at_once()) {
             if self.has_time() {
+                self.keep().await?;
                 self.ask_and_write_memberships(some, &mut fates).await?;
             }
         }
@@ -121,10 +127,11 @@ impl Work<'_> {
             fates.note(item, Fate::Repaired);
         }
         for item in others {
-            if let (Some(organization), Some(user)) =
-                (&item.clerk_organization_id, &item.clerk_user_id)
-            {
-                self.db.flag_membership(organization, user).await?;
+            if let (Some(organization), Some(user)) = (
+                parsed(item.clerk_organization_id.as_ref()),
+                parsed(item.clerk_user_id.as_ref()),
+            ) {
+                self.db.flag_membership(&organization, &user).await?;
             }
             fates.note(item, Fate::Gone);
         }
@@ -132,18 +139,21 @@ impl Work<'_> {
     }
 }
 
-fn organization(item: &ToRepair) -> Option<String> {
-    let id = item.clerk_organization_id.as_ref();
-    id.map(ToString::to_string)
+fn organization(item: &ToRepair) -> Option<&str> {
+    item.clerk_organization_id.as_deref()
 }
 
 fn to_end(item: &ToRepair) -> Option<ToRefetch> {
     Some(ToRefetch {
         id: item.row_id?,
         clerk_id: item.clerk_id.parse().ok(),
-        organization: item.clerk_organization_id.clone()?,
-        user: item.clerk_user_id.clone()?,
+        organization: parsed(item.clerk_organization_id.as_ref())?,
+        user: parsed(item.clerk_user_id.as_ref())?,
     })
+}
+
+fn parsed<Id: FromStr>(id: Option<&String>) -> Option<Id> {
+    id?.parse().ok()
 }
 
 fn sightings(
@@ -171,14 +181,18 @@ async fn members(
     budget: Budget,
 ) -> Result<Vec<OrganizationMembership>, clerk::Error> {
     let first = group.first();
-    let Some(organization) = first.and_then(|item| item.clerk_organization_id.as_ref()) else {
+    let Some(organization) = first.and_then(|item| parsed(item.clerk_organization_id.as_ref()))
+    else {
         return Ok(Vec::new());
     };
-    let users: Vec<_> = group
+    let users: Vec<ClerkUserId> = group
         .iter()
-        .filter_map(|item| item.clerk_user_id.clone())
+        .filter_map(|item| parsed(item.clerk_user_id.as_ref()))
         .collect();
-    clerk.members_by_id(organization, &users, budget).await
+    if users.is_empty() {
+        return Ok(Vec::new());
+    }
+    clerk.members_by_id(&organization, &users, budget).await
 }
 
 /// A membership as Clerk shows it, as far as it was put down.

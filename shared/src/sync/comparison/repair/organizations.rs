@@ -22,15 +22,19 @@ impl Work<'_> {
     pub(super) async fn repair_organizations(&mut self, items: &[ToRepair]) -> Result<Fates, Stop> {
         let mut fates = Fates::default();
         self.doubt_ends(items).await?;
-        let living: Vec<_> = items.iter().filter(|item| !ends(item)).collect();
+        let items = self
+            .end_strange::<ClerkOrganizationId>(items, &mut fates)
+            .await?;
+        let living: Vec<_> = items.iter().filter(|item| !ends(item)).copied().collect();
         let written = self.write_listed_organizations(&living).await?;
         let is_written = |item: &&ToRepair| written.contains(item.clerk_id.as_str());
-        let (done, open): (Vec<_>, Vec<_>) = items.iter().partition(is_written);
+        let (done, open): (Vec<_>, Vec<_>) = items.into_iter().partition(is_written);
         for item in done {
             fates.note(item, Fate::Repaired);
         }
         for some in open.chunks(self.throttle.n_at_once()) {
             if self.has_time() {
+                self.keep().await?;
                 self.ask_and_write_organizations(some, &mut fates).await?;
             }
         }

@@ -22,20 +22,23 @@ impl Work<'_> {
     pub(super) async fn repair_users(&mut self, items: &[ToRepair]) -> Result<Fates, Stop> {
         let mut fates = Fates::default();
         self.doubt_ends(items).await?;
-        let (over, living): (Vec<_>, Vec<_>) = items.iter().partition(|item| ends(item));
+        let items = self.end_strange::<ClerkUserId>(items, &mut fates).await?;
+        let (over, living): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| ends(item));
         let written = self.write_listed_users(&living).await?;
-        let is_written = |item: &&&ToRepair| written.contains(item.clerk_id.as_str());
-        let (done, open): (Vec<&ToRepair>, Vec<_>) = living.iter().partition(is_written);
+        let is_written = |item: &&ToRepair| written.contains(item.clerk_id.as_str());
+        let (done, open): (Vec<_>, Vec<_>) = living.into_iter().partition(is_written);
         for item in done {
             fates.note(item, Fate::Repaired);
         }
         for some in open.chunks(IDS_AT_ONCE) {
             if self.has_time() {
+                self.keep().await?;
                 self.ask_and_write_users(some, &mut fates).await?;
             }
         }
         for some in over.chunks(self.throttle.n_at_once()) {
             if self.has_time() {
+                self.keep().await?;
                 self.ask_and_end_users(some, &mut fates).await?;
             }
         }
