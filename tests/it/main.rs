@@ -1,9 +1,15 @@
 //! The integration tests.
 
 #[cfg(test)]
+mod admin_sync;
+#[cfg(test)]
 mod bugs;
 #[cfg(test)]
 mod clerk_client;
+#[cfg(test)]
+mod command;
+#[cfg(test)]
+mod comparison;
 #[cfg(test)]
 mod convergence;
 #[cfg(test)]
@@ -30,6 +36,8 @@ mod organizations;
 mod reads;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod replay;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]

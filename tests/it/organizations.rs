@@ -586,7 +586,7 @@ async fn a_tombstone_is_not_taken_up() {
     let db = app.reconcile.db.as_ref().unwrap();
     let clerk_id = joan.parse().unwrap();
     let key = Key {
-        svix_id: None,
+        delivery: None,
         clerk_id: &clerk_id,
         verified_email: Some("joan@example.com"),
         created_at: None,

@@ -17,8 +17,8 @@ const WEBHOOK: &str = "/api/webhooks/clerk";
 /// The address of nobody.
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
 /// Every route that asks who is calling: those that edit profiles, those that set roles, those that
-/// pull from Clerk, and those that only read.
-const GUARDED: [(&str, &str); 19] = [
+/// pull from Clerk, those that only read, and those about the synchronisation.
+const GUARDED: [(&str, &str); 30] = [
     ("PATCH", "/api/users/user_1"),
     ("POST", "/api/users/user_1/email-change"),
     ("GET", "/api/users/user_1/email-change"),
@@ -38,11 +38,34 @@ const GUARDED: [(&str, &str); 19] = [
     ("GET", "/api/admin/users/user_1"),
     ("GET", "/api/admin/statistics"),
     ("GET", "/api/admin/role-changes"),
+    ("POST", "/api/admin/sync/replay"),
+    ("GET", "/api/admin/sync/overview"),
+    ("GET", "/api/admin/sync/events"),
+    ("GET", "/api/admin/sync/events/msg_1"),
+    ("GET", "/api/admin/sync/history/user_1"),
+    ("GET", "/api/admin/sync/reconcile"),
+    ("POST", "/api/admin/sync/reconcile"),
+    (
+        "GET",
+        "/api/admin/sync/reconcile/6b4c6d1e-8f0e-4f39-9d8e-111111111111",
+    ),
+    (
+        "DELETE",
+        "/api/admin/sync/reconcile/6b4c6d1e-8f0e-4f39-9d8e-111111111111",
+    ),
+    (
+        "GET",
+        "/api/admin/sync/reconcile/6b4c6d1e-8f0e-4f39-9d8e-111111111111/drift",
+    ),
+    (
+        "POST",
+        "/api/admin/sync/reconcile/6b4c6d1e-8f0e-4f39-9d8e-111111111111/repair",
+    ),
 ];
 /// How many of these, the first ones, write to Clerk or ask it.
 const N_ASKING_CLERK: usize = 14;
 /// Those that only admins may use, as far as others than themselves are concerned.
-const FOR_ADMINS: [(&str, &str); 13] = [
+const FOR_ADMINS: [(&str, &str); 24] = [
     ("PATCH", "/api/users/user_1"),
     ("POST", "/api/users/user_1/email-change"),
     ("GET", "/api/users/user_1/email-change"),
@@ -56,6 +79,29 @@ const FOR_ADMINS: [(&str, &str); 13] = [
     ("GET", "/api/admin/users/user_1"),
     ("GET", "/api/admin/statistics"),
     ("GET", "/api/admin/role-changes"),
+    ("POST", "/api/admin/sync/replay"),
+    ("GET", "/api/admin/sync/overview"),
+    ("GET", "/api/admin/sync/events"),
+    ("GET", "/api/admin/sync/events/msg_1"),
+    ("GET", "/api/admin/sync/history/user_1"),
+    ("GET", "/api/admin/sync/reconcile"),
+    ("POST", "/api/admin/sync/reconcile"),
+    (
+        "GET",
+        "/api/admin/sync/reconcile/6b4c6d1e-8f0e-4f39-9d8e-111111111111",
+    ),
+    (
+        "DELETE",
+        "/api/admin/sync/reconcile/6b4c6d1e-8f0e-4f39-9d8e-111111111111",
+    ),
+    (
+        "GET",
+        "/api/admin/sync/reconcile/6b4c6d1e-8f0e-4f39-9d8e-111111111111/drift",
+    ),
+    (
+        "POST",
+        "/api/admin/sync/reconcile/6b4c6d1e-8f0e-4f39-9d8e-111111111111/repair",
+    ),
 ];
 /// Those that only members of the organization, and admins, may use.
 const FOR_MEMBERS: [(&str, &str); 2] = [
@@ -103,6 +149,8 @@ async fn ask(app: &TestApp, call: &Call, method: &str, path: &str) -> Answer {
         app.call_update_clerk_user(call).await
     } else if path.starts_with("/api/sync") {
         app.call_sync_user(call).await
+    } else if path.starts_with("/api/admin/sync") || path.starts_with("/api/health") {
+        app.call_admin_sync(call).await
     } else if method == "PATCH" {
         app.call_update_role(call).await
     } else {
@@ -149,6 +197,7 @@ fn with_good_body(call: Call, method: &str, path: &str) -> Call {
         ("POST", path) if path.ends_with("/email-change") => {
             call.json(&json!({ "email": "ada@example.com" }))
         }
+        ("POST", "/api/admin/sync/replay") => call.json(&json!({ "svixIds": ["msg_1"] })),
         ("POST", "/api/sync/membership") => call.json(&json!({
             "clerkOrgId": "org_1", "clerkUserId": "user_1", "role": "org:member",
         })),
@@ -486,6 +535,18 @@ async fn not_found() -> Refusals {
         ("DELETE", "/api/users/user_nobody/email-change"),
         ("POST", "/api/update-clerk-user/user_1"),
         ("POST", "/api/update-clerk-user"),
+        ("GET", "/api/admin/sync"),
+        ("GET", "/api/admin/sync/status"),
+        ("GET", "/api/admin/sync/overview/today"),
+        ("GET", "/api/admin/sync/events/msg_1/payload"),
+        ("GET", "/api/admin/sync/history"),
+        ("GET", "/api/health/database"),
+        ("GET", "/api/admin/sync/events/msg_nowhere"),
+        ("GET", "/api/admin/sync/events/%00"),
+        ("GET", "/api/admin/sync/history/user_nobody"),
+        ("GET", &format!("/api/admin/sync/history/{NOBODY}")),
+        ("GET", "/api/admin/sync/history/org_nowhere"),
+        ("GET", "/api/admin/sync/history/orgmem_nowhere"),
     ];
     let mut refusals = Refusals::default();
     for (method, path) in paths {
@@ -587,6 +648,30 @@ async fn what_is_not_there_is_404() {
       404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
     POST /api/update-clerk-user
       404 {"code":"not_found_in_clerk","error":"User not found in Clerk. They may have been deleted.","requestId":"request-1"}
+    GET /api/admin/sync
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    GET /api/admin/sync/status
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    GET /api/admin/sync/overview/today
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    GET /api/admin/sync/events/msg_1/payload
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    GET /api/admin/sync/history
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    GET /api/health/database
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    GET /api/admin/sync/events/msg_nowhere
+      404 {"code":"event_not_found","error":"There is no such event.","requestId":"request-1"}
+    GET /api/admin/sync/events/%00
+      404 {"code":"event_not_found","error":"There is no such event.","requestId":"request-1"}
+    GET /api/admin/sync/history/user_nobody
+      404 {"code":"history_not_found","error":"Nothing is known of this id.","requestId":"request-1"}
+    GET /api/admin/sync/history/00000000-0000-4000-8000-000000000000
+      404 {"code":"history_not_found","error":"Nothing is known of this id.","requestId":"request-1"}
+    GET /api/admin/sync/history/org_nowhere
+      404 {"code":"history_not_found","error":"Nothing is known of this id.","requestId":"request-1"}
+    GET /api/admin/sync/history/orgmem_nowhere
+      404 {"code":"history_not_found","error":"Nothing is known of this id.","requestId":"request-1"}
     PATCH of a deleted user
       404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
     PATCH of a deleted user's profile
@@ -665,6 +750,27 @@ async fn wrong_method() -> Refusals {
         }
     }
     refusals.add("anything but POST to update-clerk-user", the_one(answers));
+    let mut answers = Vec::new();
+    let is_read = |(method, path): &&(&str, &str)| {
+        let is_run = path.contains("/reconcile");
+        *method == "GET" && path.starts_with("/api/admin/sync") && !is_run
+    };
+    let shown = GUARDED.iter().filter(is_read).map(|(_, path)| *path);
+    for path in shown.chain(["/api/health"]) {
+        for method in ["HEAD", "POST", "PUT", "PATCH", "DELETE"] {
+            answers.push(app.call_admin_sync(&Call::new(method, path)).await);
+        }
+    }
+    refusals.add(
+        "anything but GET to what admin-sync shows",
+        the_one(answers),
+    );
+    let mut answers = Vec::new();
+    for method in ["GET", "HEAD", "PUT", "PATCH", "DELETE"] {
+        let call = Call::new(method, "/api/admin/sync/replay");
+        answers.push(app.call_admin_sync(&call).await);
+    }
+    refusals.add("anything but POST to replay", the_one(answers));
     app.database.remove().await;
     refusals
 }
@@ -691,6 +797,10 @@ async fn a_wrong_method_is_405_and_says_which_are_right() {
     anything but GET, POST and DELETE to a change of address
       405 allow: GET, POST, DELETE {"code":"method_not_allowed","error":"This address answers GET, POST, DELETE only.","requestId":"request-1"}
     anything but POST to update-clerk-user
+      405 allow: POST {"code":"method_not_allowed","error":"This address answers POST only.","requestId":"request-1"}
+    anything but GET to what admin-sync shows
+      405 allow: GET {"code":"method_not_allowed","error":"This address answers GET only.","requestId":"request-1"}
+    anything but POST to replay
       405 allow: POST {"code":"method_not_allowed","error":"This address answers POST only.","requestId":"request-1"}
     "#);
 }
@@ -951,6 +1061,7 @@ async fn not_json_or_too_long() -> Refusals {
         ("PATCH", "/api/users/user_1"),
         ("POST", "/api/users/user_1/email-change"),
         ("POST", "/api/update-clerk-user"),
+        ("POST", "/api/admin/sync/replay"),
     ] {
         let call = Call::new(method, path).token(&token);
         let is_long = call.clone().header("content-type", "application/json");
@@ -1016,6 +1127,10 @@ async fn what_is_too_long_is_413_and_what_is_not_json_is_415() {
     POST /api/update-clerk-user with 256 KiB and a byte
       413 {"code":"body_too_large","error":"The body is longer than 262144 bytes.","requestId":"request-1"}
     POST /api/update-clerk-user with a text
+      415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
+    POST /api/admin/sync/replay with 256 KiB and a byte
+      413 {"code":"body_too_large","error":"The body is longer than 262144 bytes.","requestId":"request-1"}
+    POST /api/admin/sync/replay with a text
       415 {"code":"unsupported_media_type","error":"Send JSON, with the header Content-Type: application/json.","requestId":"request-1"}
     POST to the webhook with 1 MiB and a byte
       413 {"code":"body_too_large","error":"The body is longer than 1048576 bytes.","requestId":"request-1"}
@@ -1638,6 +1753,138 @@ async fn a_query_that_cannot_be_understood_is_422_and_the_parameters_are_named()
     "#);
 }
 
+/// 422 of admin-sync: the queries, the ids, the bodies.
+async fn unreadable_questions() -> Refusals {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let token = app.clerk.session_token(&admin);
+    let paths = [
+        "overview?since=today",
+        "events?page=2",
+        "events?outcome=done",
+        "events?object=acme",
+        "events?object=",
+        "events?limit=0",
+        "events?limit=501",
+        "events?cursor=nonsense",
+        "events?cursor=bm9uc2Vuc2U",
+        "events?type=user.created&type=user.deleted",
+        "events/msg_1?fields=payload",
+        "history/me",
+        "history/%00",
+        "history/user_1?since=today",
+        "history/user_1?limit=0",
+        "history/user_1?cursor=nonsense",
+    ];
+    let mut refusals = Refusals::default();
+    for path in paths {
+        let call = Call::new("GET", &format!("/api/admin/sync/{path}")).token(&token);
+        refusals.add(path, app.call_admin_sync(&call).await);
+    }
+    let call = Call::new("GET", "/api/health?details=all");
+    refusals.add("health?details=all", app.call_admin_sync(&call).await);
+    let bodies = [
+        "{}",
+        r#"{"svixIds":["msg_1"],"filter":{}}"#,
+        r#"{"svixIds":[]}"#,
+        r#"{"svixIds":[""]}"#,
+        r#"{"svixIds":"msg_1"}"#,
+        r#"{"svixIds":["msg_1"],"dryrun":true}"#,
+        r#"{"svixIds":["msg_1"],"dryRun":"yes"}"#,
+        r#"{"svixIds":["msg_1"],"cursor":"nonsense"}"#,
+        r#"{"filter":{"outcome":"applied"}}"#,
+        r#"{"filter":{"outcome":"done"}}"#,
+        r#"{"filter":{"object":"acme"}}"#,
+        r#"{"filter":{"since":"yesterday"}}"#,
+        r#"{"filter":{"rule":"R7"}}"#,
+        "[]",
+    ];
+    let replay = async |body: &str| {
+        let call = Call::new("POST", "/api/admin/sync/replay").token(&token);
+        let call = call.header("content-type", "application/json").body(body);
+        app.call_admin_sync(&call).await
+    };
+    for body in bodies {
+        refusals.add(format!("replay: {body}"), replay(body).await);
+    }
+    let too_many = json!({ "svixIds": vec!["msg_1"; 501] }).to_string();
+    refusals.add("replay: 501 ids", replay(&too_many).await);
+    let most = json!({ "svixIds": vec!["msg_1"; 500] }).to_string();
+    assert_eq!(replay(&most).await.status, 200);
+    app.database.remove().await;
+    refusals
+}
+
+#[tokio::test]
+async fn a_question_that_cannot_be_understood_is_422_and_what_is_wrong_is_named() {
+    assert_snapshot!(unreadable_questions().await.told(), @r#"
+    overview?since=today
+      422 {"code":"invalid_query","error":"These fields are not known here: since.","fields":["since"],"requestId":"request-1"}
+    events?page=2
+      422 {"code":"invalid_query","error":"These fields are not known here: page.","fields":["page"],"requestId":"request-1"}
+    events?outcome=done
+      422 {"code":"invalid_query","error":"This field is not what it should be: outcome.","fields":["outcome"],"requestId":"request-1"}
+    events?object=acme
+      422 {"code":"invalid_query","error":"An object is named by its Clerk id (user_…, org_… or orgmem_…).","fields":["object"],"requestId":"request-1"}
+    events?object=
+      422 {"code":"invalid_query","error":"An object is named by its Clerk id (user_…, org_… or orgmem_…).","fields":["object"],"requestId":"request-1"}
+    events?limit=0
+      422 {"code":"invalid_query","error":"limit takes 1 to 500.","fields":["limit"],"requestId":"request-1"}
+    events?limit=501
+      422 {"code":"invalid_query","error":"limit takes 1 to 500.","fields":["limit"],"requestId":"request-1"}
+    events?cursor=nonsense
+      422 {"code":"invalid_query","error":"The cursor is not one that this list gave out.","fields":["cursor"],"requestId":"request-1"}
+    events?cursor=bm9uc2Vuc2U
+      422 {"code":"invalid_query","error":"The cursor is not one that this list gave out.","fields":["cursor"],"requestId":"request-1"}
+    events?type=user.created&type=user.deleted
+      422 {"code":"invalid_query","error":"A parameter is given twice: type.","fields":["type"],"requestId":"request-1"}
+    events/msg_1?fields=payload
+      422 {"code":"invalid_query","error":"These fields are not known here: fields.","fields":["fields"],"requestId":"request-1"}
+    history/me
+      422 {"code":"invalid_id","error":"A history is named by the UUID of a user's row or by a Clerk id (user_…, org_… or orgmem_…).","fields":["id"],"requestId":"request-1"}
+    history/%00
+      422 {"code":"invalid_id","error":"A history is named by the UUID of a user's row or by a Clerk id (user_…, org_… or orgmem_…).","fields":["id"],"requestId":"request-1"}
+    history/user_1?since=today
+      422 {"code":"invalid_query","error":"These fields are not known here: since.","fields":["since"],"requestId":"request-1"}
+    history/user_1?limit=0
+      422 {"code":"invalid_query","error":"limit takes 1 to 500.","fields":["limit"],"requestId":"request-1"}
+    history/user_1?cursor=nonsense
+      422 {"code":"invalid_query","error":"The cursor is not one that this list gave out.","fields":["cursor"],"requestId":"request-1"}
+    health?details=all
+      422 {"code":"invalid_query","error":"These fields are not known here: details.","fields":["details"],"requestId":"request-1"}
+    replay: {}
+      422 {"code":"invalid_body","error":"Say which events: either svixIds or filter.","fields":["svixIds","filter"],"requestId":"request-1"}
+    replay: {"svixIds":["msg_1"],"filter":{}}
+      422 {"code":"invalid_body","error":"Say which events: either svixIds or filter.","fields":["svixIds","filter"],"requestId":"request-1"}
+    replay: {"svixIds":[]}
+      422 {"code":"invalid_body","error":"svixIds takes 1 to 500 message ids.","fields":["svixIds"],"requestId":"request-1"}
+    replay: {"svixIds":[""]}
+      422 {"code":"invalid_body","error":"svixIds takes 1 to 500 message ids.","fields":["svixIds"],"requestId":"request-1"}
+    replay: {"svixIds":"msg_1"}
+      422 {"code":"invalid_body","error":"This field is not what it should be: svixIds.","fields":["svixIds"],"requestId":"request-1"}
+    replay: {"svixIds":["msg_1"],"dryrun":true}
+      422 {"code":"invalid_body","error":"These fields are not known here: dryrun.","fields":["dryrun"],"requestId":"request-1"}
+    replay: {"svixIds":["msg_1"],"dryRun":"yes"}
+      422 {"code":"invalid_body","error":"This field is not what it should be: dryRun.","fields":["dryRun"],"requestId":"request-1"}
+    replay: {"svixIds":["msg_1"],"cursor":"nonsense"}
+      422 {"code":"invalid_query","error":"The cursor is not one that this list gave out.","fields":["cursor"],"requestId":"request-1"}
+    replay: {"filter":{"outcome":"applied"}}
+      422 {"code":"invalid_body","error":"outcome takes dead or parked: nothing else can be replayed.","fields":["filter.outcome"],"requestId":"request-1"}
+    replay: {"filter":{"outcome":"done"}}
+      422 {"code":"invalid_body","error":"This field is not what it should be: filter.outcome.","fields":["filter.outcome"],"requestId":"request-1"}
+    replay: {"filter":{"object":"acme"}}
+      422 {"code":"invalid_body","error":"An object is named by its Clerk id (user_…, org_… or orgmem_…).","fields":["filter.object"],"requestId":"request-1"}
+    replay: {"filter":{"since":"yesterday"}}
+      422 {"code":"invalid_body","error":"This field is not what it should be: filter.since.","fields":["filter.since"],"requestId":"request-1"}
+    replay: {"filter":{"rule":"R7"}}
+      422 {"code":"invalid_body","error":"These fields are not known here: filter.rule.","fields":["filter.rule"],"requestId":"request-1"}
+    replay: []
+      422 {"code":"invalid_body","error":"The body is not a JSON object.","requestId":"request-1"}
+    replay: 501 ids
+      422 {"code":"invalid_body","error":"svixIds takes 1 to 500 message ids.","fields":["svixIds"],"requestId":"request-1"}
+    "#);
+}
+
 /// Postgres has no NUL in a text: that is the caller's mistake, or nothing is found.
 #[tokio::test]
 async fn a_nul_in_a_query_is_no_failure_of_ours() {
@@ -1769,21 +2016,21 @@ async fn ask_well(app: &TestApp, admin: &str, method: &str, path: &str) -> Answe
 #[tokio::test]
 async fn a_missing_setting_is_500_and_named_by_what_does_not_work() {
     assert_snapshot!(not_configured().await.told(), @r#"
-    DATABASE_URL="", at 20 of 20 routes
+    DATABASE_URL="", at 25 of 25 routes
       500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
-    DATABASE_URL="mysql://app@localhost/app", at 20 of 20 routes
+    DATABASE_URL="mysql://app@localhost/app", at 25 of 25 routes
       500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
-    DATABASE_URL="ssm:/app/database", at 20 of 20 routes
+    DATABASE_URL="ssm:/app/database", at 25 of 25 routes
       500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
-    CLERK_SECRET_KEY="", at 14 of 20 routes
+    CLERK_SECRET_KEY="", at 14 of 25 routes
       500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
-    CLERK_SECRET_KEY="", CLERK_JWT_KEY="", at 19 of 20 routes
+    CLERK_SECRET_KEY="", CLERK_JWT_KEY="", at 24 of 25 routes
       500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
-    CLERK_JWT_KEY="no key", at 19 of 20 routes
+    CLERK_JWT_KEY="no key", at 24 of 25 routes
       500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
-    CLERK_WEBHOOK_SECRET="", at 1 of 20 routes
+    CLERK_WEBHOOK_SECRET="", at 1 of 25 routes
       500 {"code":"not_configured","error":"Webhook verification not configured","requestId":"request-1"}
-    CLERK_WEBHOOK_SECRET="secretsmanager:clerk", at 1 of 20 routes
+    CLERK_WEBHOOK_SECRET="secretsmanager:clerk", at 1 of 25 routes
       500 {"code":"not_configured","error":"Webhook verification not configured","requestId":"request-1"}
     "#);
 }
@@ -1828,6 +2075,7 @@ async fn every_refusal_is_a_sentence_and_tells_nothing_of_our_inside() {
         unreadable_wishes().await,
         unreadable_edits().await,
         unreadable_queries().await,
+        unreadable_questions().await,
         not_configured().await,
         unreachable().await,
     ];
@@ -1929,6 +2177,8 @@ const FIELDS: &[&str] = &[
     "builderGroupId",
     "clerkId",
     "updates",
+    "svixIds",
+    "outcome",
 ];
 const SQL: &[&str] = &[
     "select ",

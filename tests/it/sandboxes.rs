@@ -26,17 +26,18 @@ use crate::support::binaries::binary;
 use crate::support::database::Database;
 use crate::support::gateway::{Answer, Call};
 
-const FUNCTIONS: [&str; 7] = [
+const FUNCTIONS: [&str; 8] = [
     "clerk-webhook",
     "update-role",
     "update-user",
     "update-clerk-user",
     "admin-users",
+    "admin-sync",
     "sync-user",
     "reconcile",
 ];
 
-const ROUTES: [&str; 14] = [
+const ROUTES: [&str; 24] = [
     "ANY /api/webhooks/clerk=clerk-webhook",
     "PATCH /api/admin/users=update-role",
     "PATCH /api/admin/users/{userId}=update-role",
@@ -45,6 +46,16 @@ const ROUTES: [&str; 14] = [
     "ANY /api/update-clerk-user=update-clerk-user",
     "GET /api/admin/users=admin-users",
     "GET /api/admin/users/{userId}=admin-users",
+    "ANY /api/admin/sync/overview=admin-sync",
+    "ANY /api/admin/sync/events=admin-sync",
+    "ANY /api/admin/sync/events/{svixId}=admin-sync",
+    "ANY /api/admin/sync/history/{id}=admin-sync",
+    "ANY /api/admin/sync/replay=admin-sync",
+    "ANY /api/admin/sync/reconcile=admin-sync",
+    "ANY /api/admin/sync/reconcile/{runId}=admin-sync",
+    "ANY /api/admin/sync/reconcile/{runId}/drift=admin-sync",
+    "ANY /api/admin/sync/reconcile/{runId}/repair=admin-sync",
+    "ANY /api/health=admin-sync",
     "ANY /api/sync/user=sync-user",
     "ANY /api/sync/user/{clerkUserId}=sync-user",
     "ANY /api/sync/organization/{clerkOrgId}=sync-user",
@@ -1469,6 +1480,7 @@ async fn a_tick_tells_what_it_did_and_fails_aloud_without_the_database() {
     let report = json!({
         "nDelivered": 1, "nPutOff": 0, "nDead": 0, "nSettled": 0,
         "nRefetched": 0, "nEnded": 0, "nUnanswered": 0, "nWalked": 0, "nErased": 0,
+        "comparison": null,
     });
     assert_eq!(it.tick().await, Outcome::Response(report));
     let pid = it.pid("reconcile");
@@ -1553,6 +1565,17 @@ async fn the_logs_are_json_and_hold_no_secret_and_nobodys_data() {
         let answer = answered(&it.host.invoke("admin-users", &call.event()).await);
         assert_eq!(answer.status, 401);
 
+        for path in [
+            "overview".to_owned(),
+            "events?limit=500".to_owned(),
+            "events/quirinus".to_owned(),
+            "events/xanthippe@example.com".to_owned(),
+            format!("history/{xanthippe}"),
+            "history/xanthippe@example.com".to_owned(),
+        ] {
+            it.get(&quirinus, &format!("/api/admin/sync/{path}")).await;
+        }
+
         clerk.fault(Fault::status(500).on("GET", "/v1/users").once());
         for path in [
             "user",
@@ -1620,6 +1643,9 @@ async fn the_logs_are_json_and_hold_no_secret_and_nobodys_data() {
             503
         );
         assert_eq!(it.get(&quirinus, path).await.status, 503);
+        for path in ["/api/admin/sync/overview", "/api/health"] {
+            assert_eq!(it.get(&quirinus, path).await.status, 503);
+        }
         assert_eq!(it.sync(&quirinus, "user").await.status, 503);
         assert!(matches!(it.tick().await, Outcome::FunctionError { .. }));
         for function in FUNCTIONS {

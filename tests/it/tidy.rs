@@ -325,9 +325,18 @@ fn is_sql(literal: &str) -> bool {
     }
 }
 
+/// The folders with code that is not a test.
+const CODE: [&str; 5] = [
+    "shared",
+    "functions",
+    "clerk-sync",
+    "clerk-emulator",
+    "lambda-host",
+];
+
 #[test]
 fn sql_is_written_for_the_database_module_only() {
-    let code = ["shared", "functions", "clerk-emulator", "lambda-host"];
+    let code = CODE;
     let outside = |file: &File| {
         !file.path.starts_with("shared/src/db/")
             && file.path != "shared/src/db.rs"
@@ -379,13 +388,10 @@ fn names(word: &'static str) -> impl Fn(&File) -> Vec<String> {
 
 #[test]
 fn lambda_http_is_named_by_the_http_module_only() {
-    let files: Vec<File> = files(
-        &["shared", "functions", "clerk-emulator", "lambda-host"],
-        ".rs",
-    )
-    .into_iter()
-    .filter(|file| !file.path.starts_with("shared/src/http"))
-    .collect();
+    let files: Vec<File> = files(&CODE, ".rs")
+        .into_iter()
+        .filter(|file| !file.path.starts_with("shared/src/http"))
+        .collect();
     check(&files, names("lambda_http"));
     let use_it = "use ::lambda_http::Body;";
     finds("a.rs", use_it, names("lambda_http"), &["lambda_http"]);
@@ -427,13 +433,7 @@ fn environment(file: &File) -> Vec<String> {
 
 #[test]
 fn the_environment_is_read_in_one_place() {
-    check(
-        &files(
-            &["shared", "functions", "clerk-emulator", "lambda-host"],
-            ".rs",
-        ),
-        environment,
-    );
+    check(&files(&CODE, ".rs"), environment);
     let finds = |path, text, expected: &[&str]| finds(path, text, environment, expected);
     let read = "let a = std::env::var(\"A\");";
     let with_reason =
@@ -505,6 +505,8 @@ fn forbidden_dependencies(file: &File) -> Vec<String> {
         let is_development = ["clerk-emulator", "lambda-host", "tests"].contains(name);
         match folder {
             "shared" => is_ours || is_development,
+            // The command tells why in the words of the panel.
+            "clerk-sync" => (is_ours && *name != "admin-sync") || is_development,
             "clerk-emulator" | "lambda-host" => is_ours || is_development || *name == "shared",
             _ if is_function => is_ours || is_development || *name == "lambda_http",
             _ => false,
@@ -531,7 +533,7 @@ fn functions() -> Vec<String> {
 #[test]
 fn nothing_shipped_depends_on_a_function_or_on_what_is_for_development() {
     let mut manifests = files(&["functions"], "Cargo.toml");
-    for package in ["shared", "clerk-emulator", "lambda-host"] {
+    for package in ["shared", "clerk-sync", "clerk-emulator", "lambda-host"] {
         manifests.push(read(&format!("{package}/Cargo.toml")));
     }
     check(&manifests, forbidden_dependencies);
@@ -749,10 +751,7 @@ fn opening(file: &File) -> Vec<String> {
 
 #[test]
 fn every_file_says_what_it_holds() {
-    let sources = files(
-        &["shared", "functions", "clerk-emulator", "lambda-host"],
-        ".rs",
-    );
+    let sources = files(&CODE, ".rs");
     check(&sources, opening);
     check(&files(&["tests/it"], ".rs"), opening);
     let finds = |path, text, expected: &[&str]| finds(path, text, opening, expected);
