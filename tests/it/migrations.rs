@@ -182,7 +182,8 @@ async fn several_runs_at_once_apply_each_migration_once() {
         let (one, two, three) = tokio::join!(run(), run(), run());
         let mut applied = [one.unwrap(), two.unwrap(), three.unwrap()].concat();
         applied.sort();
-        let names: Vec<String> = migrations().into_iter().map(|(name, _)| name).collect();
+        let mut names: Vec<String> = migrations().into_iter().map(|(name, _)| name).collect();
+        names.sort();
         assert_eq!(applied, names);
         database.remove().await;
     }

@@ -2016,21 +2016,21 @@ async fn ask_well(app: &TestApp, admin: &str, method: &str, path: &str) -> Answe
 #[tokio::test]
 async fn a_missing_setting_is_500_and_named_by_what_does_not_work() {
     assert_snapshot!(not_configured().await.told(), @r#"
-    DATABASE_URL="", at 25 of 25 routes
+    DATABASE_URL="", at 31 of 31 routes
       500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
-    DATABASE_URL="mysql://app@localhost/app", at 25 of 25 routes
+    DATABASE_URL="mysql://app@localhost/app", at 31 of 31 routes
       500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
-    DATABASE_URL="ssm:/app/database", at 25 of 25 routes
+    DATABASE_URL="ssm:/app/database", at 31 of 31 routes
       500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
-    CLERK_SECRET_KEY="", at 14 of 25 routes
+    CLERK_SECRET_KEY="", at 14 of 31 routes
       500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
-    CLERK_SECRET_KEY="", CLERK_JWT_KEY="", at 24 of 25 routes
+    CLERK_SECRET_KEY="", CLERK_JWT_KEY="", at 30 of 31 routes
       500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
-    CLERK_JWT_KEY="no key", at 24 of 25 routes
+    CLERK_JWT_KEY="no key", at 30 of 31 routes
       500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
-    CLERK_WEBHOOK_SECRET="", at 1 of 25 routes
+    CLERK_WEBHOOK_SECRET="", at 1 of 31 routes
       500 {"code":"not_configured","error":"Webhook verification not configured","requestId":"request-1"}
-    CLERK_WEBHOOK_SECRET="secretsmanager:clerk", at 1 of 25 routes
+    CLERK_WEBHOOK_SECRET="secretsmanager:clerk", at 1 of 31 routes
       500 {"code":"not_configured","error":"Webhook verification not configured","requestId":"request-1"}
     "#);
 }
