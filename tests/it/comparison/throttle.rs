@@ -11,8 +11,8 @@ use super::World;
 use super::brake::ghosts;
 
 /// What a key for development takes of calls in a second, and at once, for comparisons.
-const RATE: f64 = 6.5;
-const BURST: f64 = 30.0;
+const RATE: f64 = 5.5;
+const BURST: f64 = 40.0;
 
 #[tokio::test]
 async fn clerk_refuses_nothing_however_many_ask_at_once() {

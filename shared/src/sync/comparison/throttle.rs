@@ -9,8 +9,8 @@ use crate::db::{self, Db};
 
 /// How much of the limit a comparison may take: so much at once, and so much of it in a second, so
 /// that a twentieth is left of it in any ten seconds.
-const BURST_SHARE: f64 = 0.3;
-const RATE_SHARE: f64 = 0.065;
+const BURST_SHARE: f64 = 0.4;
+const RATE_SHARE: f64 = 0.055;
 /// So many of the calls of ten seconds are asked for at once where none is to be made before another.
 const AT_ONCE: u32 = 10;
 /// How many calls are asked for at once, at most: each time costs a round trip to the database.
@@ -59,7 +59,7 @@ impl<'a> Throttle<'a> {
         Ok(())
     }
 
-    /// So many calls are never waited for longer than a second and a half.
+    /// So many calls are never waited for longer than two seconds.
     pub(super) fn n_at_once(&self) -> usize {
         self.n_at_once as usize
     }
