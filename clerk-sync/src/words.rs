@@ -200,7 +200,8 @@ mod tests {
 
     /// Every literal of the statements that compare that is a word.
     fn words_of_the_statements() -> BTreeSet<String> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/src/db/drift");
+        let folder =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("shared/src/db/drift");
         let mut words = BTreeSet::new();
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
