@@ -6,6 +6,7 @@
 //! Knows nothing of Clerk's API.
 
 mod connect;
+mod cursor;
 pub mod drift;
 pub mod email_changes;
 mod error;
@@ -217,6 +218,15 @@ impl<R: DeserializeOwned> Written<R> {
             read_back: read_back.collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// The pattern for texts that contain `text`, whose own wildcards are plain characters.
+fn contains(text: &str) -> String {
+    let escaped = text
+        .replace('\\', r"\\")
+        .replace('%', r"\%")
+        .replace('_', r"\_");
+    format!("%{escaped}%")
 }
 
 /// Reads a column of JSON; an SQL null is a JSON null.

@@ -283,8 +283,8 @@ fn loggable(path: &str) -> String {
         "" | "api" | "admin" | "users" | "statistics" | "role-changes" | "webhooks" | "clerk"
         | "sync" | "user" | "full" | "organizations" | "organization" | "members"
         | "membership" | "status" | "email-change" | "update-clerk-user" | "overview"
-        | "events" | "history" | "replay" | "reconcile" | "drift" | "repair" | "health"
-        | ".netlify" | "functions" => segment,
+        | "events" | "activity" | "history" | "replay" | "reconcile" | "drift" | "repair"
+        | "health" | ".netlify" | "functions" => segment,
         id if is_id(id) => id,
         _ => "…",
     };

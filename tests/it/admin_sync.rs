@@ -1,5 +1,6 @@
 //! What admins are told about the synchronisation, and what anybody is told about its health.
 
+mod activity;
 mod events;
 mod health;
 mod history;

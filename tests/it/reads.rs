@@ -1,5 +1,8 @@
 //! What admins read: lists, searches, counts, one user, and who changed which role.
 
+mod organizations;
+mod statistics;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
@@ -299,6 +302,118 @@ async fn a_list_is_narrowed_to_the_members_of_an_organization() {
     app.finish().await;
 }
 
+/// As each user is shown, and no otherwise; who is deleted is listed only if they are asked for.
+#[tokio::test]
+async fn a_list_is_narrowed_to_a_state() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    app.execute(
+        "insert into users (username, deleted_at, deprovisioned, banned, locked, role)
+        select
+            n, case when n & 8 > 0 then now() end, n & 4 > 0, n & 2 > 0, n & 1 > 0,
+            (array['STUDENT', 'INSTRUCTOR'])[1 + n % 2]::user_role
+        from generate_series(0, 15) n",
+    )
+    .await;
+    let states = [
+        ("active", 2),
+        ("locked", 1),
+        ("banned", 2),
+        ("deprovisioned", 4),
+        ("deleted", 8),
+    ];
+    let mut found = BTreeSet::new();
+    for (state, n_users) in states {
+        let query = format!("state={state}&limit=3&sort=name");
+        let users = pages(&app, &admin, &query, "").await;
+        assert_eq!(users.len(), n_users, "{state}");
+        for user in &users {
+            assert_eq!(user["state"], state, "{user}");
+        }
+        found.extend(ids(&users).into_iter().map(str::to_owned));
+        let path = format!("/api/admin/users?limit=1&{query}").replace("limit=3&", "");
+        assert_eq!(
+            app.get(&admin, &path).await.body["total"],
+            n_users,
+            "{state}"
+        );
+    }
+    assert_eq!(found.len(), 17);
+    let unasked = pages(&app, &admin, "limit=5", "").await;
+    assert_eq!(unasked.len(), 9);
+    assert!(unasked.iter().all(|user| user["state"] != "deleted"));
+
+    let check = async |query: &str, expected: i64| {
+        let body = app
+            .get(&admin, &format!("/api/admin/users?{query}"))
+            .await
+            .body;
+        assert_eq!(body["total"], expected, "{query}");
+    };
+    check("state=deprovisioned&role=INSTRUCTOR", 2).await;
+    check("state=active&role=ADMIN&search=grace", 1).await;
+    check("state=banned&search=grace", 0).await;
+    check("state=active&organization=org_nowhere", 0).await;
+    app.database.remove().await;
+}
+
+#[tokio::test]
+async fn a_list_is_narrowed_to_those_whose_role_clerk_was_not_told() {
+    let app = TestApp::new().await;
+    let admin = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    let bob = app.user("bob", Some("STUDENT")).await;
+    let joan = app.user("joan", Some("STUDENT")).await;
+    app.execute("insert into users (username) values ('without an account')")
+        .await;
+    let names = async |query: &str| -> Vec<Value> {
+        let path = format!("/api/admin/users?sort=name&{query}");
+        let body = app.get(&admin, &path).await.body;
+        let users = body["users"].as_array().unwrap();
+        assert_eq!(body["total"], users.len(), "{query}");
+        for user in users {
+            assert!(
+                query.ends_with(user["clerkSync"].as_str().unwrap()),
+                "{query}: {user}"
+            );
+        }
+        users.iter().map(|user| user["name"].clone()).collect()
+    };
+    app.clerk.down();
+    for user in [&ada, &bob, &joan] {
+        let set = app
+            .set_role(&admin, user, json!({ "role": "INSTRUCTOR" }))
+            .await;
+        assert_eq!(set.body["clerkSync"], "pending");
+    }
+    app.execute(&format!(
+        "update outbox set dead_at = now()
+        where user_id = (select id from users where clerk_id = '{bob}')"
+    ))
+    .await;
+    let none = Value::Null;
+    assert_eq!(
+        names("clerkSync=pending").await,
+        [none.clone(), json!("ada"), json!("joan")]
+    );
+    assert_eq!(names("clerkSync=dead").await, ["bob"]);
+    assert_eq!(names("clerkSync=synced").await, ["grace"]);
+    assert_eq!(
+        names("search=ada&role=INSTRUCTOR&clerkSync=pending").await,
+        ["ada"]
+    );
+    assert_eq!(
+        names("role=ADMIN&clerkSync=pending").await,
+        [none.clone(); 0]
+    );
+    app.clerk.up();
+    app.forget_waits().await;
+    app.reconcile().await;
+    assert_eq!(names("clerkSync=pending").await, [none]);
+    assert_eq!(names("clerkSync=synced").await, ["ada", "grace", "joan"]);
+    app.database.remove().await;
+}
+
 #[tokio::test]
 async fn statistics_equal_a_count() {
     let (app, admin) = populated().await;
@@ -361,6 +476,7 @@ async fn a_user_is_shown_with_their_roles_and_events() {
     let keys: BTreeSet<&String> = body["roleChanges"][0].as_object().unwrap().keys().collect();
     let expected = [
         "actor",
+        "actorName",
         "at",
         "id",
         "newRole",
@@ -368,7 +484,9 @@ async fn a_user_is_shown_with_their_roles_and_events() {
         "requestId",
         "source",
         "svixId",
+        "userClerkId",
         "userId",
+        "userName",
     ];
     assert!(keys.into_iter().eq(expected.iter()));
 
@@ -463,6 +581,46 @@ async fn role_changes_are_filtered_and_paged() {
         .body;
     assert_eq!(body["nextCursor"], Value::Null, "these are all");
     app.finish().await;
+}
+
+/// Whose role it is and who changed it are named: by their name, or else by their address.
+#[tokio::test]
+async fn a_change_of_a_role_names_both_people() {
+    let app = TestApp::new().await;
+    let grace = app.admin("grace").await;
+    let ada = app.user("ada", Some("STUDENT")).await;
+    app.set_role(&grace, &ada, json!({ "role": "ADMIN" })).await;
+    app.set_role(&ada, &grace, json!({ "role": "STUDENT" }))
+        .await;
+    app.execute(
+        "update users set first_name = null where email = 'ada@example.com';
+        insert into users (username) values ('nobody knows me');
+        insert into role_changes (user_id, old_role, new_role, actor, source)
+        select id, null, 'STUDENT', 'user_gone', 'migration'
+        from users
+        where username = 'nobody knows me'",
+    )
+    .await;
+    let short = |change: &Value| {
+        let keys = ["userName", "userClerkId", "newRole", "actorName", "actor"];
+        Value::Array(keys.iter().map(|key| change[*key].clone()).collect())
+    };
+    let expected = [
+        json!([null, null, "STUDENT", null, "user_gone"]),
+        json!(["grace", grace, "STUDENT", "ada@example.com", ada]),
+        json!(["ada@example.com", ada, "ADMIN", "grace", grace]),
+        json!(["ada@example.com", ada, "STUDENT", null, "clerk"]),
+        json!(["grace", grace, "ADMIN", null, "clerk"]),
+    ];
+    let path = "/api/admin/role-changes";
+    let body = app.get(&ada, path).await.body;
+    let changes = body["roleChanges"].as_array().unwrap();
+    assert_eq!(changes.iter().map(short).collect::<Vec<_>>(), expected);
+
+    let body = app.get(&ada, &format!("/api/admin/users/{ada}")).await.body;
+    let of_ada = body["roleChanges"].as_array().unwrap();
+    assert_eq!(of_ada[..], changes[2..4]);
+    app.database.remove().await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ const WEBHOOK: &str = "/api/webhooks/clerk";
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
 /// Every route that asks who is calling: those that edit profiles, those that set roles, those that
 /// pull from Clerk, those that only read, and those about the synchronisation.
-const GUARDED: [(&str, &str); 30] = [
+const GUARDED: [(&str, &str); 33] = [
     ("PATCH", "/api/users/user_1"),
     ("POST", "/api/users/user_1/email-change"),
     ("GET", "/api/users/user_1/email-change"),
@@ -36,10 +36,13 @@ const GUARDED: [(&str, &str); 30] = [
     ("GET", "/api/sync/status"),
     ("GET", "/api/admin/users"),
     ("GET", "/api/admin/users/user_1"),
+    ("GET", "/api/admin/organizations"),
     ("GET", "/api/admin/statistics"),
+    ("GET", "/api/admin/statistics/history"),
     ("GET", "/api/admin/role-changes"),
     ("POST", "/api/admin/sync/replay"),
     ("GET", "/api/admin/sync/overview"),
+    ("GET", "/api/admin/sync/activity"),
     ("GET", "/api/admin/sync/events"),
     ("GET", "/api/admin/sync/events/msg_1"),
     ("GET", "/api/admin/sync/history/user_1"),
@@ -65,7 +68,7 @@ const GUARDED: [(&str, &str); 30] = [
 /// How many of these, the first ones, write to Clerk or ask it.
 const N_ASKING_CLERK: usize = 14;
 /// Those that only admins may use, as far as others than themselves are concerned.
-const FOR_ADMINS: [(&str, &str); 24] = [
+const FOR_ADMINS: [(&str, &str); 27] = [
     ("PATCH", "/api/users/user_1"),
     ("POST", "/api/users/user_1/email-change"),
     ("GET", "/api/users/user_1/email-change"),
@@ -77,10 +80,13 @@ const FOR_ADMINS: [(&str, &str); 24] = [
     ("POST", "/api/sync/membership"),
     ("GET", "/api/admin/users"),
     ("GET", "/api/admin/users/user_1"),
+    ("GET", "/api/admin/organizations"),
     ("GET", "/api/admin/statistics"),
+    ("GET", "/api/admin/statistics/history"),
     ("GET", "/api/admin/role-changes"),
     ("POST", "/api/admin/sync/replay"),
     ("GET", "/api/admin/sync/overview"),
+    ("GET", "/api/admin/sync/activity"),
     ("GET", "/api/admin/sync/events"),
     ("GET", "/api/admin/sync/events/msg_1"),
     ("GET", "/api/admin/sync/history/user_1"),
@@ -507,6 +513,8 @@ async fn not_found() -> Refusals {
         ("GET", "/api/admin/nothing"),
         ("GET", "/api/admin/users/user_1/role"),
         ("GET", "/api/admin/statistics/today"),
+        ("GET", "/api/admin/statistics/history/today"),
+        ("GET", "/api/admin/organizations/org_1"),
         ("PATCH", "/api/admin/users/user_nobody"),
         ("PATCH", &format!("/api/admin/users/{NOBODY}")),
         ("GET", "/api/admin/users/user_nobody"),
@@ -538,6 +546,7 @@ async fn not_found() -> Refusals {
         ("GET", "/api/admin/sync"),
         ("GET", "/api/admin/sync/status"),
         ("GET", "/api/admin/sync/overview/today"),
+        ("GET", "/api/admin/sync/activity/today"),
         ("GET", "/api/admin/sync/events/msg_1/payload"),
         ("GET", "/api/admin/sync/history"),
         ("GET", "/api/health/database"),
@@ -591,6 +600,10 @@ async fn what_is_not_there_is_404() {
     GET /api/admin/users/user_1/role
       404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
     GET /api/admin/statistics/today
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    GET /api/admin/statistics/history/today
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    GET /api/admin/organizations/org_1
       404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
     PATCH /api/admin/users/user_nobody
       404 {"code":"user_not_found","error":"There is no such user.","requestId":"request-1"}
@@ -654,6 +667,8 @@ async fn what_is_not_there_is_404() {
       404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
     GET /api/admin/sync/overview/today
       404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
+    GET /api/admin/sync/activity/today
+      404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
     GET /api/admin/sync/events/msg_1/payload
       404 {"code":"not_found","error":"There is nothing at this address.","requestId":"request-1"}
     GET /api/admin/sync/history
@@ -705,7 +720,12 @@ async fn wrong_method() -> Refusals {
         let asked = format!("anything but GET and PATCH to {path}");
         refusals.add(asked, the_one(answers));
     }
-    for path in ["/api/admin/statistics", "/api/admin/role-changes"] {
+    for path in [
+        "/api/admin/organizations",
+        "/api/admin/statistics",
+        "/api/admin/statistics/history",
+        "/api/admin/role-changes",
+    ] {
         let mut answers = Vec::new();
         for method in ["HEAD", "POST", "PUT", "PATCH", "DELETE"] {
             answers.push(app.call_admin_users(&Call::new(method, path)).await);
@@ -784,7 +804,11 @@ async fn a_wrong_method_is_405_and_says_which_are_right() {
       405 allow: GET, PATCH {"code":"method_not_allowed","error":"This address answers GET, PATCH only.","requestId":"request-1"}
     anything but GET and PATCH to /api/admin/users/user_1
       405 allow: GET, PATCH {"code":"method_not_allowed","error":"This address answers GET, PATCH only.","requestId":"request-1"}
+    anything but GET to /api/admin/organizations
+      405 allow: GET {"code":"method_not_allowed","error":"This address answers GET only.","requestId":"request-1"}
     anything but GET to /api/admin/statistics
+      405 allow: GET {"code":"method_not_allowed","error":"This address answers GET only.","requestId":"request-1"}
+    anything but GET to /api/admin/statistics/history
       405 allow: GET {"code":"method_not_allowed","error":"This address answers GET only.","requestId":"request-1"}
     anything but GET to /api/admin/role-changes
       405 allow: GET {"code":"method_not_allowed","error":"This address answers GET only.","requestId":"request-1"}
@@ -1667,9 +1691,23 @@ async fn unreadable_queries() -> Refusals {
         "users?role=KING",
         "users?organization=acme",
         "users?organization=",
+        "users?state=gone",
+        "users?state=",
+        "users?clerkSync=owed",
+        "users?clerk_sync=pending",
         "users/me",
         "users/user_1?fields=id",
+        "organizations?sort=name",
+        "organizations?limit=0",
+        "organizations?limit=501",
+        "organizations?cursor=nonsense",
+        "organizations?cursor=bm9uc2Vuc2U",
         "statistics?since=today",
+        "statistics/history?days=0",
+        "statistics/history?days=367",
+        "statistics/history?days=-1",
+        "statistics/history?days=week",
+        "statistics/history?since=today",
         "role-changes?user=user_1",
         "role-changes?userId=me",
         "role-changes?since=yesterday",
@@ -1726,11 +1764,39 @@ async fn a_query_that_cannot_be_understood_is_422_and_the_parameters_are_named()
       422 {"code":"invalid_query","error":"An organization is named by the UUID of the row or by the Clerk id (org_…).","fields":["organization"],"requestId":"request-1"}
     users?organization=
       422 {"code":"invalid_query","error":"An organization is named by the UUID of the row or by the Clerk id (org_…).","fields":["organization"],"requestId":"request-1"}
+    users?state=gone
+      422 {"code":"invalid_query","error":"This field is not what it should be: state.","fields":["state"],"requestId":"request-1"}
+    users?state=
+      422 {"code":"invalid_query","error":"This field is not what it should be: state.","fields":["state"],"requestId":"request-1"}
+    users?clerkSync=owed
+      422 {"code":"invalid_query","error":"This field is not what it should be: clerkSync.","fields":["clerkSync"],"requestId":"request-1"}
+    users?clerk_sync=pending
+      422 {"code":"invalid_query","error":"These fields are not known here: clerk_sync.","fields":["clerk_sync"],"requestId":"request-1"}
     users/me
       422 {"code":"invalid_user_id","error":"A user is named by the UUID of the row or by the Clerk id (user_…).","fields":["userId"],"requestId":"request-1"}
     users/user_1?fields=id
       422 {"code":"invalid_query","error":"These fields are not known here: fields.","fields":["fields"],"requestId":"request-1"}
+    organizations?sort=name
+      422 {"code":"invalid_query","error":"These fields are not known here: sort.","fields":["sort"],"requestId":"request-1"}
+    organizations?limit=0
+      422 {"code":"invalid_query","error":"limit takes 1 to 500.","fields":["limit"],"requestId":"request-1"}
+    organizations?limit=501
+      422 {"code":"invalid_query","error":"limit takes 1 to 500.","fields":["limit"],"requestId":"request-1"}
+    organizations?cursor=nonsense
+      422 {"code":"invalid_query","error":"The cursor is not one that this list gave out.","fields":["cursor"],"requestId":"request-1"}
+    organizations?cursor=bm9uc2Vuc2U
+      422 {"code":"invalid_query","error":"The cursor is not one that this list gave out.","fields":["cursor"],"requestId":"request-1"}
     statistics?since=today
+      422 {"code":"invalid_query","error":"These fields are not known here: since.","fields":["since"],"requestId":"request-1"}
+    statistics/history?days=0
+      422 {"code":"invalid_query","error":"days takes 1 to 366.","fields":["days"],"requestId":"request-1"}
+    statistics/history?days=367
+      422 {"code":"invalid_query","error":"days takes 1 to 366.","fields":["days"],"requestId":"request-1"}
+    statistics/history?days=-1
+      422 {"code":"invalid_query","error":"days takes 1 to 366.","fields":["days"],"requestId":"request-1"}
+    statistics/history?days=week
+      422 {"code":"invalid_query","error":"This field is not what it should be: days.","fields":["days"],"requestId":"request-1"}
+    statistics/history?since=today
       422 {"code":"invalid_query","error":"These fields are not known here: since.","fields":["since"],"requestId":"request-1"}
     role-changes?user=user_1
       422 {"code":"invalid_query","error":"These fields are not known here: user.","fields":["user"],"requestId":"request-1"}
@@ -1760,6 +1826,8 @@ async fn unreadable_questions() -> Refusals {
     let token = app.clerk.session_token(&admin);
     let paths = [
         "overview?since=today",
+        "activity?period=1h",
+        "activity?since=today",
         "events?page=2",
         "events?outcome=done",
         "events?object=acme",
@@ -1819,6 +1887,10 @@ async fn unreadable_questions() -> Refusals {
 async fn a_question_that_cannot_be_understood_is_422_and_what_is_wrong_is_named() {
     assert_snapshot!(unreadable_questions().await.told(), @r#"
     overview?since=today
+      422 {"code":"invalid_query","error":"These fields are not known here: since.","fields":["since"],"requestId":"request-1"}
+    activity?period=1h
+      422 {"code":"invalid_query","error":"This field is not what it should be: period.","fields":["period"],"requestId":"request-1"}
+    activity?since=today
       422 {"code":"invalid_query","error":"These fields are not known here: since.","fields":["since"],"requestId":"request-1"}
     events?page=2
       422 {"code":"invalid_query","error":"These fields are not known here: page.","fields":["page"],"requestId":"request-1"}
@@ -1893,6 +1965,7 @@ async fn a_nul_in_a_query_is_no_failure_of_ours() {
     for path in [
         "users?search=%00",
         "users?search=a%00b",
+        "organizations?search=%00",
         "role-changes?actor=%00",
     ] {
         let answer = app.get(&admin, &format!("/api/admin/{path}")).await;
@@ -1925,6 +1998,10 @@ async fn a_forged_cursor_is_422() {
         let answer = app.get(&admin, &path).await;
         assert_eq!(answer.status, 422, "{place}: {}", answer.body);
     }
+    let place = json!({ "name": "a\u{0}b", "id": NOBODY });
+    let cursor = base64_url(&app, place.to_string().as_bytes()).await;
+    let path = format!("/api/admin/organizations?cursor={cursor}");
+    assert_eq!(app.get(&admin, &path).await.status, 422);
     app.database.remove().await;
 }
 
@@ -2016,21 +2093,21 @@ async fn ask_well(app: &TestApp, admin: &str, method: &str, path: &str) -> Answe
 #[tokio::test]
 async fn a_missing_setting_is_500_and_named_by_what_does_not_work() {
     assert_snapshot!(not_configured().await.told(), @r#"
-    DATABASE_URL="", at 31 of 31 routes
+    DATABASE_URL="", at 34 of 34 routes
       500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
-    DATABASE_URL="mysql://app@localhost/app", at 31 of 31 routes
+    DATABASE_URL="mysql://app@localhost/app", at 34 of 34 routes
       500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
-    DATABASE_URL="ssm:/app/database", at 31 of 31 routes
+    DATABASE_URL="ssm:/app/database", at 34 of 34 routes
       500 {"code":"not_configured","error":"Database not configured","requestId":"request-1"}
-    CLERK_SECRET_KEY="", at 14 of 31 routes
+    CLERK_SECRET_KEY="", at 14 of 34 routes
       500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
-    CLERK_SECRET_KEY="", CLERK_JWT_KEY="", at 30 of 31 routes
+    CLERK_SECRET_KEY="", CLERK_JWT_KEY="", at 33 of 34 routes
       500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
-    CLERK_JWT_KEY="no key", at 30 of 31 routes
+    CLERK_JWT_KEY="no key", at 33 of 34 routes
       500 {"code":"not_configured","error":"Clerk authentication not configured","requestId":"request-1"}
-    CLERK_WEBHOOK_SECRET="", at 1 of 31 routes
+    CLERK_WEBHOOK_SECRET="", at 1 of 34 routes
       500 {"code":"not_configured","error":"Webhook verification not configured","requestId":"request-1"}
-    CLERK_WEBHOOK_SECRET="secretsmanager:clerk", at 1 of 31 routes
+    CLERK_WEBHOOK_SECRET="secretsmanager:clerk", at 1 of 34 routes
       500 {"code":"not_configured","error":"Webhook verification not configured","requestId":"request-1"}
     "#);
 }
@@ -2179,6 +2256,7 @@ const FIELDS: &[&str] = &[
     "updates",
     "svixIds",
     "outcome",
+    "days",
 ];
 const SQL: &[&str] = &[
     "select ",

@@ -121,6 +121,41 @@ async fn who_changed_which_role_is_kept_with_the_change() {
     app.finish().await;
 }
 
+/// Clerk writes the origin of a browser into the token (`azp`), and signs it; a token that no browser
+/// asked for has none. What the request says of itself does not count: anybody can write that.
+#[tokio::test]
+async fn a_role_that_a_browser_sets_is_told_from_one_that_a_program_sets() {
+    let (app, admin, ada) = TestApp::with_admin_and_student().await;
+    let panel = json!({ "azp": "https://admin.example.com" });
+    let program = json!({ "azp": null });
+    let of_browser = [
+        ("origin", "https://admin.example.com"),
+        ("sec-fetch-site", "same-origin"),
+    ];
+    let cases = [
+        (&panel, &of_browser[..], "INSTRUCTOR", "admin_panel"),
+        (&program, &[], "STUDENT", "api"),
+        (&program, &of_browser, "ADMIN", "api"),
+        (&panel, &[], "STUDENT", "admin_panel"),
+    ];
+    for (claims, headers, role, source) in cases {
+        let mut call = Call::new("PATCH", &format!("/api/admin/users/{ada}"))
+            .token(&app.clerk.session_token_with(&admin, claims.clone()))
+            .json(&json!({ "role": role }));
+        for (name, value) in headers {
+            call = call.header(name, value);
+        }
+        assert_eq!(app.call_update_role(&call).await.status, 200);
+        let path = format!("/api/admin/role-changes?userId={ada}&limit=1");
+        let last = &app.get(&admin, &path).await.body["roleChanges"][0];
+        assert_eq!(
+            (&last["newRole"], &last["source"]),
+            (&json!(role), &json!(source))
+        );
+    }
+    app.finish().await;
+}
+
 /// R10: the echo of our own push is a no-op, and a foreign change beside it is not swallowed.
 #[tokio::test]
 async fn the_echo_of_our_own_push_changes_nothing() {

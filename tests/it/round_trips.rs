@@ -285,7 +285,10 @@ async fn a_read_takes_two_round_trips() {
     let (app, proxy, admin) = counted().await;
     for (path, expected) in [
         ("/api/admin/users", 2),
+        ("/api/admin/users?state=banned&clerkSync=pending", 2),
+        ("/api/admin/organizations", 2),
         ("/api/admin/statistics", 2),
+        ("/api/admin/statistics/history", 2),
         ("/api/admin/role-changes", 2),
         (&format!("/api/admin/role-changes?userId={admin}"), 3),
         (&format!("/api/admin/users/{admin}"), 5),
@@ -294,5 +297,10 @@ async fn a_read_takes_two_round_trips() {
         assert_eq!(answer.status, 200);
         assert_eq!(n_round_trips, expected, "{path}");
     }
+    let call = Call::new("GET", "/api/admin/sync/activity").token(&app.clerk.session_token(&admin));
+    let connected = app.call_admin_sync(&call).await;
+    let (answer, n_round_trips) = proxy.count(app.call_admin_sync(&call)).await;
+    assert_eq!(answer, connected);
+    assert_eq!((answer.status, n_round_trips), (200, 2));
     app.finish().await;
 }

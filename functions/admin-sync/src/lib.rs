@@ -1,6 +1,7 @@
 //! `/api/admin/sync/…` and `/api/health`: how the two sides stand, what became of each delivery and
 //! why, and what happened to a user, an organization or a membership.
 
+mod activity;
 mod events;
 pub mod explain;
 mod health;
@@ -38,6 +39,7 @@ pub struct App {
 enum Route<'a> {
     Health,
     Overview,
+    Activity,
     Events,
     Event(&'a str),
     History(&'a str),
@@ -86,6 +88,7 @@ pub async fn handle(app: &App, request: Request) -> Result<Response> {
     let admin = gate.admin(&request).await?;
     let db = gate.db()?;
     match route {
+        Route::Activity => activity::show(db, &request).await,
         Route::Events => events::list(db, &request).await,
         Route::Event(svix_id) => events::show(db, svix_id, &request).await,
         Route::History(id) => history::show(db, id, &request).await,
@@ -102,6 +105,7 @@ impl<'a> Route<'a> {
         Some(match *rest {
             ["health"] => Self::Health,
             ["admin", "sync", "overview"] => Self::Overview,
+            ["admin", "sync", "activity"] => Self::Activity,
             ["admin", "sync", "events"] => Self::Events,
             ["admin", "sync", "events", svix_id] => Self::Event(svix_id),
             ["admin", "sync", "history", id] => Self::History(id),

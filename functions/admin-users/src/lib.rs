@@ -1,11 +1,15 @@
-//! `GET /api/admin/…`: lists, searches and counts users, and shows who changed which role.
+//! `GET /api/admin/…`: lists, searches and counts users, lists organizations, and shows who changed
+//! which role.
 //!
 //! Reads only.
+
+mod organizations;
+mod statistics;
 
 use ::http::Method;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::db::users::{Filter, Order, Place, Shown, UnknownRole};
+use shared::db::users::{ClerkSync, Filter, Order, Place, Shown, State, UnknownRole};
 use shared::db::{self, Db, Role, inbox, memberships, role_changes};
 use shared::gate::Gate;
 use shared::http::{Request, Response};
@@ -21,10 +25,13 @@ const MAX_LIMIT: u32 = 500;
 const N_HISTORY: i64 = 20;
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ListQuery {
     search: Option<String>,
     role: Option<String>,
     organization: Option<String>,
+    state: Option<State>,
+    clerk_sync: Option<ClerkSync>,
     sort: Option<Order>,
     cursor: Option<String>,
     limit: Option<u32>,
@@ -56,14 +63,14 @@ struct UserPage {
 struct OneUser {
     user: Shown,
     memberships: Vec<memberships::Shown>,
-    role_changes: Vec<role_changes::Shown>,
+    role_changes: Vec<role_changes::Named>,
     events: Vec<inbox::Shown>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RoleChangesPage {
-    role_changes: Vec<role_changes::Shown>,
+    role_changes: Vec<role_changes::Named>,
     next_cursor: Option<i64>,
 }
 
@@ -72,7 +79,7 @@ pub async fn handle(gate: &Gate, request: Request) -> Result<Response> {
     let rest = http::route(&request, "admin-users", "/api/admin")?;
     let allow = match rest.as_slice() {
         ["users"] | ["users", _] => "GET, PATCH",
-        ["statistics" | "role-changes"] => "GET",
+        ["organizations" | "statistics" | "role-changes"] | ["statistics", "history"] => "GET",
         _ => return Err(Error::NO_SUCH_ROUTE),
     };
     if request.method != Method::GET {
@@ -83,7 +90,9 @@ pub async fn handle(gate: &Gate, request: Request) -> Result<Response> {
     match rest.as_slice() {
         ["users"] => list_users(db, &request).await,
         ["users", user_id] => show_user(db, user_id, &request).await,
-        ["statistics"] => show_statistics(db, &request).await,
+        ["organizations"] => organizations::list(db, &request).await,
+        ["statistics"] => statistics::show(db, &request).await,
+        ["statistics", _] => statistics::show_history(db, &request).await,
         _ => list_role_changes(db, &request).await,
     }
 }
@@ -92,7 +101,7 @@ async fn list_users(db: &Db, request: &Request) -> Result<Response> {
     let query: ListQuery = http::query(request)?;
     let limit = parse_limit(query.limit)?;
     let role = query.role.as_deref().map(parse_role).transpose()?;
-    let place = query.cursor.as_deref().map(parse_cursor).transpose()?;
+    let place = parse_cursor(query.cursor.as_deref(), Place::from_cursor)?;
     let order = query
         .sort
         .or(place.as_ref().map(|place| place.order))
@@ -111,6 +120,8 @@ async fn list_users(db: &Db, request: &Request) -> Result<Response> {
             .as_deref()
             .map(parse_organization)
             .transpose()?,
+        state: query.state,
+        clerk_sync: query.clerk_sync,
     };
     let page = db.list_users(&filter, order, place.as_ref(), limit).await;
     let page = page.map_err(refuse_values)?;
@@ -144,11 +155,6 @@ async fn show_user(db: &Db, user_id: &str, request: &Request) -> Result<Response
     })
 }
 
-async fn show_statistics(db: &Db, request: &Request) -> Result<Response> {
-    let NoQuery {} = http::query(request)?;
-    http::ok(&db.user_statistics().await?)
-}
-
 async fn list_role_changes(db: &Db, request: &Request) -> Result<Response> {
     let query: RoleChangesQuery = http::query(request)?;
     let limit = parse_limit(query.limit)?;
@@ -174,7 +180,7 @@ async fn list_role_changes(db: &Db, request: &Request) -> Result<Response> {
     let next_cursor = role_changes
         .last()
         .filter(|_| has_more)
-        .map(|change| change.id);
+        .map(|named| named.change.id);
     http::ok(&RoleChangesPage {
         role_changes,
         next_cursor,
@@ -216,9 +222,11 @@ fn parse_organization(text: &str) -> Result<String> {
     Err(invalid("organization", message))
 }
 
-fn parse_cursor(text: &str) -> Result<Place> {
-    Place::from_cursor(text)
-        .ok_or_else(|| invalid("cursor", "The cursor is not one that this list gave out."))
+fn parse_cursor<P>(cursor: Option<&str>, read: fn(&str) -> Option<P>) -> Result<Option<P>> {
+    let message = "The cursor is not one that this list gave out.";
+    cursor
+        .map(|text| read(text).ok_or_else(|| invalid("cursor", message)))
+        .transpose()
 }
 
 fn invalid(field: &str, message: &str) -> Error {

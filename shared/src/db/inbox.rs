@@ -1,5 +1,6 @@
 //! The `inbox` table: deliveries taken in, one row for each svix id (R7).
 
+mod activity;
 mod events;
 mod waiting;
 
@@ -11,6 +12,7 @@ use tokio_postgres::types::{Json, Type};
 use super::{Db, Error, decode};
 use crate::ids::SvixId;
 
+pub use activity::Bucket;
 pub use events::{Detail, Event, Explained, Filter, Page, Place};
 pub use waiting::{Found, Kept, WaitingFilter, Which};
 

@@ -1,5 +1,7 @@
 //! The `organizations` table.
 
+mod list;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -10,6 +12,8 @@ use uuid::Uuid;
 use super::inbox::Attempt;
 use super::{Check, Confirms, Db, Error, Written, decode, inbox, next_try};
 use crate::ids::ClerkOrganizationId;
+
+pub use list::{Listed, Page, Place};
 
 /// A row of `organizations`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::{Db, Error, Role, decode};
-use crate::ids::SvixId;
+use crate::ids::{ClerkUserId, SvixId};
 
 /// The way by which a role changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,20 @@ pub struct Shown {
     at: Timestamp,
 }
 
+/// A change, and who the two people are.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all(serialize = "camelCase"))]
+pub struct Named {
+    /// The change.
+    #[serde(flatten)]
+    pub change: Shown,
+    user_clerk_id: Option<ClerkUserId>,
+    /// The name, or else the address.
+    user_name: Option<String>,
+    /// The same of the user whose Clerk id the actor is; none if it is nobody's.
+    actor_name: Option<String>,
+}
+
 /// Which changes to show; the newest come first.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -70,10 +84,17 @@ pub struct Filter {
 
 impl Db {
     /// The audit trail.
-    pub async fn role_changes(&self, filter: &Filter, limit: i64) -> Result<Vec<Shown>, Error> {
+    pub async fn role_changes(&self, filter: &Filter, limit: i64) -> Result<Vec<Named>, Error> {
         let statement = "
-            select to_jsonb(c) as change
+            select
+                to_jsonb(c) || jsonb_build_object(
+                    'user_clerk_id', u.clerk_id,
+                    'user_name', coalesce(u.name, u.email),
+                    'actor_name', coalesce(a.name, a.email)
+                ) as change
             from role_changes c
+            join users u on u.id = c.user_id
+            left join users a on a.clerk_id = c.actor
             where ($1::uuid is null or c.user_id = $1)
                 and ($2::text is null or c.actor = $2)
                 and ($3::timestamptz is null or c.at >= $3)

@@ -1,6 +1,7 @@
 //! The `users` table: how a row is read, and how it is written with all that belongs to the change.
 
 mod list;
+mod statistics;
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,8 +20,9 @@ use super::{
 };
 use crate::ids::{ClerkOrganizationId, ClerkUserId};
 
-pub use list::{Account, ClerkSync, Filter, Order, Page, Pending, Place, Shown, State, Statistics};
+pub use list::{Account, ClerkSync, Filter, Order, Page, Pending, Place, Shown, State};
 pub(super) use list::{show_user, shown};
+pub use statistics::{Day, Statistics};
 
 /// What a user may do in the application, least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -339,6 +339,34 @@ async fn an_admin_who_moves_stays_the_last_admin_throughout() {
     app.finish().await;
 }
 
+/// What is left behind at the old account was nobody at any time.
+#[tokio::test]
+async fn a_user_who_moved_was_one_user_on_every_day() {
+    let it = Invited::new().await;
+    it.app
+        .execute("update users set created_at = now() - interval '3 days'")
+        .await;
+    let new = id(&it.app.clerk.accept_invitation(&it.invitation));
+    it.app.deliver_all().await;
+    it.app.settle().await;
+    it.assert_moved_to(&new).await;
+    let path = "/api/admin/statistics/history?days=5";
+    let body = it.app.get(&it.grace, path).await.body;
+    let counts: Vec<_> = body["days"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|day| {
+            ["totalUsers", "adminCount", "studentCount"].map(|key| day[key].as_i64().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        counts,
+        [[0, 0, 0], [2, 1, 1], [2, 1, 1], [2, 1, 1], [2, 1, 1]]
+    );
+    it.app.finish().await;
+}
+
 /// R9: a role that waits for Clerk waits for the new account from then on.
 #[tokio::test]
 async fn a_role_that_is_owed_at_the_move_reaches_the_new_account() {

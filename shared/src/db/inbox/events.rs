@@ -1,13 +1,11 @@
 //! Deliveries as they are shown: lists of them, and all about one.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{ToSql, Type};
 
 use super::Outcome;
-use crate::db::{Db, Error, decode, role_changes};
+use crate::db::{Db, Error, cursor, decode, role_changes};
 use crate::ids::SvixId;
 
 /// A delivery as it is listed: all but its body.
@@ -102,13 +100,12 @@ pub struct Page<T> {
 impl Place {
     /// The place as callers carry it: opaque, and safe in an address.
     pub fn to_cursor(&self) -> String {
-        // A place is made of a time and a text, which always have a JSON form.
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+        cursor::of(self)
     }
 
     /// The place that a caller brings back.
     pub fn from_cursor(cursor: &str) -> Option<Self> {
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()
+        cursor::read(cursor)
     }
 }
 

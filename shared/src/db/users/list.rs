@@ -1,7 +1,5 @@
 //! Users as they are shown: one, a page of them, and how many there are.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{ToSql, Type};
@@ -9,7 +7,7 @@ use uuid::Uuid;
 
 use super::{LIVE_ADMIN, Role, Row};
 use crate::db::memberships::SHOWN as SHOWN_MEMBERSHIP;
-use crate::db::{Db, Error, decode, memberships, organizations};
+use crate::db::{Db, Error, contains, cursor, decode, memberships, organizations};
 use crate::ids::{ClerkUserId, UserRef};
 
 /// A user as every route shows them.
@@ -40,7 +38,7 @@ pub struct Shown {
 }
 
 /// Whether the user may sign in, and why not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// They may.
@@ -76,6 +74,10 @@ pub struct Filter {
     pub role: Option<Role>,
     /// Only the members of this organization, by its Clerk id or ours.
     pub organization: Option<String>,
+    /// Only those who are shown with this state; unless it is asked for, nobody who is deleted.
+    pub state: Option<State>,
+    /// Only those whose role has come so far on its way to Clerk.
+    pub clerk_sync: Option<ClerkSync>,
 }
 
 /// In which order.
@@ -123,16 +125,6 @@ pub struct Place {
     pub order: Order,
     key: String,
     id: Uuid,
-}
-
-/// How many live users there are of each role.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Statistics {
-    total_users: i64,
-    admin_count: i64,
-    instructor_count: i64,
-    student_count: i64,
 }
 
 /// All that is known of a user.
@@ -212,6 +204,16 @@ const CLERK_SYNC: &str = "
             ),
             'synced'
         )
+    end";
+
+/// With which state `u` is shown: the same decision as [`State::of`].
+const STATE: &str = "
+    case
+        when u.deleted_at is not null then 'deleted'
+        when u.deprovisioned then 'deprovisioned'
+        when u.banned then 'banned'
+        when u.locked then 'locked'
+        else 'active'
     end";
 
 /// The user with the id $1 or the Clerk id $2, for [`shown`].
@@ -296,7 +298,7 @@ impl Db {
         row.as_ref().map(account).transpose()
     }
 
-    /// A page of live users after a place, with the count of all that match: one round trip.
+    /// A page of users after a place, with the count of all that match: one round trip.
     pub async fn list_users(
         &self,
         filter: &Filter,
@@ -314,8 +316,9 @@ impl Db {
         } else {
             ("asc", ">")
         };
-        let matches = "
-            u.deleted_at is null
+        let matches = format!(
+            "case when $5::text is null then u.deleted_at is null else {STATE} = $5 end
+            and ($6::text is null or {CLERK_SYNC} = $6)
             and ($1::text is null or u.role = $1::user_role)
             and (
                 $2::text is null or u.name ilike $2 or u.email ilike $2 or u.username ilike $2
@@ -331,38 +334,40 @@ impl Db {
                         and m.deleted_at is null
                         and (o.clerk_id = $4 or o.id::text = lower($4))
                 )
-            )";
+            )"
+        );
         let page = format!(
             "select
                 to_jsonb(u) as row, to_jsonb({CLERK_SYNC}) as clerk_sync,
                 ({expression})::text as key
             from users u
             where {matches}
-                and ($5::text is null or ({expression}, u.id) {beyond} ($5::{sql_type}, $6::uuid))
+                and ($7::text is null or ({expression}, u.id) {beyond} ($7::{sql_type}, $8::uuid))
             order by {expression} {direction}, u.id {direction}
-            limit $7"
+            limit $9"
         );
         let count = format!("select count(*) from users u where {matches}");
         let role = filter.role.map(Role::as_str);
         let pattern = filter.search.as_deref().map(contains);
+        let state = filter.state.map(State::as_str);
+        let clerk_sync = filter.clerk_sync.map(ClerkSync::as_str);
         let (key, id) = after.map(|place| (place.key.as_str(), place.id)).unzip();
         // One more than asked for tells whether there is a next page.
         let one_more = limit + 1;
-        let values: [(&(dyn ToSql + Sync), Type); 7] = [
+        let counted: [(&(dyn ToSql + Sync), Type); 6] = [
             (&role, Type::TEXT),
             (&pattern, Type::TEXT),
             (&filter.search, Type::TEXT),
             (&filter.organization, Type::TEXT),
+            (&state, Type::TEXT),
+            (&clerk_sync, Type::TEXT),
+        ];
+        let cut: [(&(dyn ToSql + Sync), Type); 3] = [
             (&key, Type::TEXT),
             (&id, Type::UUID),
             (&one_more, Type::INT8),
         ];
-        let counted: [(&(dyn ToSql + Sync), Type); 4] = [
-            (&role, Type::TEXT),
-            (&pattern, Type::TEXT),
-            (&filter.search, Type::TEXT),
-            (&filter.organization, Type::TEXT),
-        ];
+        let values = [counted.as_slice(), &cut].concat();
         let (rows, total) = self
             .run(async |client| {
                 let (rows, total) = tokio::join!(
@@ -397,27 +402,6 @@ impl Db {
         })
     }
 
-    /// The counts of live users, all of the same moment.
-    pub async fn user_statistics(&self) -> Result<Statistics, Error> {
-        let statement = "
-            select
-                count(*),
-                count(*) filter (where role = 'ADMIN'),
-                count(*) filter (where role = 'INSTRUCTOR'),
-                count(*) filter (where role = 'STUDENT')
-            from users
-            where deleted_at is null";
-        let row = self
-            .run(async |client| client.query_typed_one(statement, &[]).await)
-            .await?;
-        Ok(Statistics {
-            total_users: row.try_get(0)?,
-            admin_count: row.try_get(1)?,
-            instructor_count: row.try_get(2)?,
-            student_count: row.try_get(3)?,
-        })
-    }
-
     /// How many users could act as an admin now.
     pub async fn n_live_admins(&self) -> Result<i64, Error> {
         let statement = format!("select count(*) from users u where {LIVE_ADMIN}");
@@ -444,25 +428,15 @@ pub(in crate::db) fn shown(row: &tokio_postgres::Row) -> Result<Shown, Error> {
     Ok(Shown::new(decode(row, "row")?, decode(row, "clerk_sync")?))
 }
 
-/// The pattern for texts that contain `text`, whose own wildcards are plain characters.
-fn contains(text: &str) -> String {
-    let escaped = text
-        .replace('\\', r"\\")
-        .replace('%', r"\%")
-        .replace('_', r"\_");
-    format!("%{escaped}%")
-}
-
 impl Place {
     /// The place as callers carry it: opaque, and safe in an address.
     pub fn to_cursor(&self) -> String {
-        // A place is made of text and ids, which always have a JSON form.
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+        cursor::of(self)
     }
 
     /// The place that a caller brings back.
     pub fn from_cursor(cursor: &str) -> Option<Self> {
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()
+        cursor::read(cursor)
     }
 }
 
@@ -504,7 +478,27 @@ impl Shown {
     }
 }
 
+impl ClerkSync {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Synced => "synced",
+            Self::Pending => "pending",
+            Self::Dead => "dead",
+        }
+    }
+}
+
 impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Locked => "locked",
+            Self::Banned => "banned",
+            Self::Deprovisioned => "deprovisioned",
+            Self::Deleted => "deleted",
+        }
+    }
+
     fn of(row: &Row) -> Self {
         if row.deleted_at.is_some() {
             return Self::Deleted;
