@@ -11,6 +11,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::entities::User;
 use crate::error::Error;
 use crate::faults::Fault;
 use crate::instance::{NewNames, Outage};
@@ -20,6 +21,9 @@ use crate::world::{Deliver, Seed, World};
 use crate::{ids, seed};
 
 type Answer = Result<Json<Value>, Refusal>;
+
+/// So many users fit on a sign-in page.
+const N_LISTED: usize = 50;
 
 /// The control routes.
 pub(crate) fn router() -> Router<Arc<World>> {
@@ -48,6 +52,7 @@ pub(crate) fn router() -> Router<Arc<World>> {
         .route("/member-events", post(set_member_events))
         .route("/strict-passwords", post(set_strict_passwords))
         .route("/tokens", post(create_token))
+        .route("/users", get(users))
         .route("/users/{id}/role", post(set_role))
         .route("/users/{id}", axum::routing::patch(edit_user))
         .route("/invitations/{id}/accept", post(accept_invitation))
@@ -276,6 +281,26 @@ async fn create_token(State(world): State<Arc<World>>, Json(new): Json<NewToken>
         Some(id) => instance.session_token_in(id, &session, azp, seconds, &new.claims)?,
     };
     Ok(Json(json!({ "jwt": jwt, "session_id": session.id })))
+}
+
+/// Whom a sign-in page lists: the oldest users.
+async fn users(State(world): State<Arc<World>>) -> Answer {
+    let instance = world.lock();
+    let users = instance.store.users().take(N_LISTED).map(who);
+    Ok(Json(json!({ "users": users.collect::<Vec<_>>() })))
+}
+
+fn who(user: &User) -> Value {
+    let names = [user.first_name.as_deref(), user.last_name.as_deref()];
+    let name = names.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    json!({
+        "id": user.id,
+        "name": Some(name).filter(|name| !name.is_empty()),
+        "email": user.primary_email_address(),
+        "role": user.public_metadata.get("role"),
+        "image_url": user.image_url,
+        "banned": user.banned,
+    })
 }
 
 #[derive(Deserialize)]

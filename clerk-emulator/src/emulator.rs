@@ -203,9 +203,12 @@ impl Emulator {
         filled.map_err(|error| SeedError(error.long_message))
     }
 
-    /// Adds six people to develop with, three of them in an organization.
+    /// Adds people to develop with: six with webhooks, three of them in an organization, and a
+    /// crowd with organizations of its own without a webhook, as if it had been there before.
     pub fn seed_demo(&self) -> Result<(), SeedError> {
-        self.seed(seed::demo())
+        self.seed(seed::demo(self.now_ms()))?;
+        let added = seed::add_crowd(&mut self.world.lock());
+        added.map_err(|error| SeedError(error.long_message))
     }
 
     /// Changes fields of a user and merges metadata, with a `user.updated`.

@@ -1,8 +1,10 @@
 //! Users and organizations written by hand: for seeds, for tests, for what somebody does in the dashboard.
 
+mod demo;
 mod fill;
 mod organizations;
 
+pub(crate) use demo::{add_crowd, demo};
 pub use fill::Fill;
 pub(crate) use fill::fill;
 pub(crate) use organizations::{NewOrganization, edit_member, edit_organization};
@@ -151,29 +153,4 @@ fn fields(patch: Value) -> Result<Params, Error> {
             "The edit is not an object.",
         )),
     }
-}
-
-/// Six people to develop with: an admin, instructors, students, one without a role, one
-/// whose e-mail address is not proven. Three of them are members of an organization.
-pub(crate) fn demo() -> Value {
-    json!({ "silent": false, "users": [
-        { "id": "user_2demoAda0000000000000000001", "email": "ada@example.com",
-          "first_name": "Ada", "last_name": "Lovelace", "role": "ADMIN" },
-        { "id": "user_2demoGrace00000000000000002", "email": "grace@example.com",
-          "first_name": "Grace", "last_name": "Hopper", "role": "INSTRUCTOR" },
-        { "id": "user_2demoEdsger0000000000000003", "email": "edsger@example.com",
-          "first_name": "Edsger", "last_name": "Dijkstra", "role": "INSTRUCTOR" },
-        { "id": "user_2demoAlan000000000000000004", "email": "alan@example.com",
-          "first_name": "Alan", "last_name": "Turing", "role": "STUDENT" },
-        { "id": "user_2demoBarbara000000000000005", "email": "barbara@example.com",
-          "first_name": "Barbara", "last_name": "Liskov" },
-        { "id": "user_2demoDonald0000000000000006", "email": "donald@example.com",
-          "verified": false, "first_name": "Donald", "last_name": "Knuth", "role": "STUDENT" },
-    ], "organizations": [
-        { "id": "org_2demoAcme000000000000000001", "name": "Acme", "slug": "acme",
-          "created_by": "ada@example.com", "members": [
-            { "user": "grace@example.com", "role": "org:member" },
-            { "user": "alan@example.com", "role": "org:member" },
-        ] },
-    ] })
 }

@@ -1107,6 +1107,109 @@ async fn a_filled_instance_looks_as_if_it_had_been_used_for_years() {
     assert_eq!(api.emulator.user_ids().len(), 2010, "nothing was added");
 }
 
+#[tokio::test]
+async fn the_demo_has_six_people_and_around_them_a_crowd_that_came_over_three_months() {
+    let api = Api::new().await;
+    api.emulator.seed_demo().unwrap();
+    let now = api.emulator.now_ms();
+    let days_ago = |at: &Value| (now - at.as_i64().unwrap()) / (24 * 60 * 60 * 1000);
+
+    let users = api.emulator.users();
+    assert_eq!(users.len(), 246);
+    let (six, crowd) = users.split_at(6);
+    let names: Vec<&str> = six
+        .iter()
+        .filter_map(|user| user["first_name"].as_str())
+        .collect();
+    let expected = ["Ada", "Grace", "Edsger", "Alan", "Barbara", "Donald"];
+    assert_eq!(names, expected, "nobody came before them");
+    assert_eq!(event_types(&api.emulator)[..6], ["user.created"; 6]);
+    assert_eq!(
+        api.emulator.messages().len(),
+        10,
+        "the crowd makes no webhooks"
+    );
+
+    let n = |is: &dyn Fn(&Value) -> bool| crowd.iter().filter(|user| is(user)).count();
+    let n_with = |role: &str| n(&|user| user["public_metadata"]["role"] == role);
+    assert_eq!(["ADMIN", "INSTRUCTOR", "STUDENT"].map(n_with), [6, 30, 204]);
+    assert_eq!(n(&|user| user["banned"] == true), 4);
+    assert_eq!(n(&|user| user["locked"] == true), 3);
+    assert_eq!(n(&|user| user["last_sign_in_at"].is_null()), 34);
+    for user in crowd {
+        assert_eq!(
+            user["email_addresses"][0]["verification"]["status"],
+            "verified"
+        );
+        let signed_in = user["last_sign_in_at"].as_i64();
+        for at in [user["updated_at"].as_i64(), signed_in]
+            .into_iter()
+            .flatten()
+        {
+            assert!(
+                user["created_at"].as_i64() <= Some(at) && at <= now,
+                "{user}"
+            );
+        }
+    }
+    let full_name = |user: &Value| format!("{} {}", user["first_name"], user["last_name"]);
+    let full_names: HashSet<String> = crowd.iter().map(full_name).collect();
+    assert_eq!(full_names.len(), 240);
+    let came_within = |days| n(&|user| days_ago(&user["created_at"]) < days);
+    assert_eq!([1, 30, 60, 93].map(came_within), [4, 107, 179, 240]);
+
+    let organizations = api.emulator.organizations();
+    assert_eq!(organizations.len(), 13);
+    for organization in &organizations {
+        let creator = organization["created_by"].as_str().unwrap();
+        let membership = api.emulator.membership(id(organization), creator).unwrap();
+        assert_eq!(membership["role"], "org:admin");
+    }
+    for membership in api.emulator.memberships() {
+        let created_at = membership["created_at"].as_i64();
+        assert!(created_at >= membership["organization"]["created_at"].as_i64());
+        assert!(created_at <= Some(now));
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_page_is_told_the_fifty_oldest_users() {
+    let api = Api::new().await;
+    api.emulator.create_user(json!({
+        "id": "user_2", "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com",
+        "role": "ADMIN", "created_at": 2_000,
+    }));
+    api.emulator.create_user(json!({
+        "id": "user_1", "last_name": "Turing", "image_url": "https://example.com/alan.png",
+        "banned": true, "created_at": 1_000,
+    }));
+    let nobody = json!({"id": "user_3", "created_at": 3_000});
+    let nobody = api.emulator.create_user(nobody);
+    let told = api.get("/_emulator/users").await;
+    let expected = json!({"users": [
+        {"id": "user_1", "name": "Turing", "email": null, "role": null,
+         "image_url": "https://example.com/alan.png", "banned": true},
+        {"id": "user_2", "name": "Ada Lovelace", "email": "ada@example.com", "role": "ADMIN",
+         "image_url": nobody["image_url"], "banned": false},
+        {"id": "user_3", "name": null, "email": null, "role": null,
+         "image_url": nobody["image_url"], "banned": false},
+    ]});
+    assert_eq!(told, expected);
+
+    let fill = Fill {
+        users: 60,
+        ..Fill::default()
+    };
+    api.emulator.fill(fill).unwrap();
+    let told = api.get("/_emulator/users").await;
+    let told = told["users"].as_array().unwrap();
+    assert_eq!(told.len(), 50);
+    let oldest = &api.emulator.users()[..50];
+    for (shown, user) in told.iter().zip(oldest) {
+        assert_eq!(shown["id"], user["id"]);
+    }
+}
+
 /// The least time that a call takes.
 async fn least_time(api: &Api, path: &str) -> Duration {
     let mut least = Duration::MAX;

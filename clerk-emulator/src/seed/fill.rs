@@ -193,7 +193,7 @@ fn add_memberships(
 }
 
 /// Names come round in steps that share no factor, so that most people are called otherwise.
-fn pick(names: &[&'static str], index: usize) -> &'static str {
+pub(super) fn pick(names: &[&'static str], index: usize) -> &'static str {
     names.get(index % names.len()).copied().unwrap_or_default()
 }
 
