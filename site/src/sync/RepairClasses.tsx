@@ -1,0 +1,44 @@
+import type { DriftClass, Run } from "../api/types.ts";
+import { Checkbox } from "../ui/index.ts";
+import styles from "./dialogs.module.css";
+import { mendableClasses, nOfClass, UNMENDED } from "./runs.ts";
+import type { useRepair } from "./useRepair.ts";
+import { CLASS_WORDS, nOf, number } from "./words.ts";
+
+type Repair = ReturnType<typeof useRepair>;
+
+/** Which classes are mended. */
+export function RepairClasses({ run, repair }: { run: Run; repair: Repair }) {
+  const { classes, change, held, isExplicit } = repair;
+  const all = mendableClasses(run);
+  const choose = (driftClass: DriftClass, isChosen: boolean) => {
+    const chosen = all.filter((it) => (it === driftClass ? isChosen : classes.includes(it)));
+    change({ classes: chosen.length === all.length ? undefined : chosen });
+  };
+  return (
+    <fieldset className={styles.choices}>
+      <legend>What is mended</legend>
+      {all.map((it) => (
+        <Checkbox
+          key={it}
+          label={`${CLASS_WORDS[it].label} (${number(nOfClass(run, it, UNMENDED))})`}
+          isChecked={classes.includes(it)}
+          onChange={(isChosen) => choose(it, isChosen)}
+        />
+      ))}
+      {!isExplicit && held.roles > 0 && (
+        <Checkbox
+          label={`Also set back ${nOf(held.roles, "role")} that Clerk refused to take`}
+          isChecked={false}
+          onChange={() => change({ takesBackRoles: true })}
+        />
+      )}
+      {isExplicit && classes.includes("stale") && (
+        <p className={styles.muted}>
+          Since this class is named, roles that Clerk refused to take go back to what Clerk has,
+          too.
+        </p>
+      )}
+    </fieldset>
+  );
+}
