@@ -1,5 +1,5 @@
-"""Runs the emulator of Clerk and all functions, drives the main job once in both directions, and
-compares the tables with what Clerk has.
+"""Runs the emulator of Clerk, all functions and the panel, drives the main job once in both
+directions, and compares the tables with what Clerk has.
 
 Started by scripts/dev, which has built everything and exported DATABASE_URL.
 """
@@ -19,6 +19,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import webbrowser
 
 import tables
 
@@ -45,8 +46,11 @@ EVENT_TYPES = [
 
 # Under cargo lambda watch a crashed function never answers, so nobody waits for ever.
 TIMEOUT_SECONDS = 15
+# Where `npm run dev` serves the panel while somebody works on it.
+VITE = "http://localhost:5173"
 SECONDS_BETWEEN_TICKS = 5
-PANEL = "http://localhost:3000"
+# Who waits for a command waits for what the schedule does, too.
+SECONDS_BETWEEN_TICKS_MEANWHILE = 1
 
 
 class Failed(Exception):
@@ -123,13 +127,13 @@ def wait_for(what, look, wanted, seconds=TIMEOUT_SECONDS):
 class Process:
     """A program with its own process group and log file."""
 
-    def __init__(self, name, command, env, has_first_line=False):
+    def __init__(self, name, command, env, has_first_line=False, cwd=ROOT):
         self.name = name
         self.log = LOGS / f"{name}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=cwd,
                 env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if has_first_line else log,
@@ -166,10 +170,12 @@ class Process:
 class Stack:
     """Everything that runs, and how to talk to it."""
 
-    def __init__(self, is_once):
-        self.gateway_port = free_port(0 if is_once else 9000)
-        self.clerk_port = free_port(0 if is_once else 4810)
+    def __init__(self, stays_up):
+        self.gateway_port = free_port(9000 if stays_up else 0)
+        self.clerk_port = free_port(4810 if stays_up else 0)
+        self.panel_port = free_port(3000 if stays_up else 0)
         self.gateway = f"http://127.0.0.1:{self.gateway_port}"
+        self.panel = f"http://localhost:{self.panel_port}"
         self.postgres = tables.Postgres(os.environ["DATABASE_URL"])
         self.processes = []
 
@@ -177,6 +183,7 @@ class Stack:
         LOGS.mkdir(parents=True, exist_ok=True)
         self.start_clerk()
         self.start_functions()
+        self.start_panel()
         self.warm_up()
         # What happened in Clerk before there was an endpoint is replayed to it.
         self.control("POST", "endpoints", {"url": f"{self.gateway}/api/webhooks/clerk", "secret": self.webhook_secret})
@@ -199,7 +206,7 @@ class Stack:
         self.settings = {
             "APP_ENV": "development",
             "CLERK_API_URL": ready["url"],
-            "CLERK_AUTHORIZED_PARTIES": PANEL,
+            "CLERK_AUTHORIZED_PARTIES": f"{self.panel},http://127.0.0.1:{self.panel_port},{VITE}",
             "CLERK_INSTANCE_ID": ready["instanceId"],
             "CLERK_ISSUER": ready["issuer"],
             "CLERK_JWT_KEY": ready["jwtKey"],
@@ -214,24 +221,47 @@ class Stack:
         self.watch = Process("functions", command, {**os.environ, **self.settings})
         self.processes.append(self.watch)
 
-    def warm_up(self):
-        """Each function is started by its first request."""
+    def start_panel(self):
+        vite = ROOT / "site" / "node_modules" / "vite" / "bin" / "vite.js"
+        command = ["node", vite, "preview", "--host", "127.0.0.1", "--port", str(self.panel_port), "--strictPort"]
+        env = {**os.environ, "PANEL_API_URL": self.gateway, "PANEL_EMULATOR_URL": self.clerk}
+        self.preview = Process("panel", command, env, cwd=ROOT / "site")
+        self.processes.append(self.preview)
 
+    def wait_for_port(self, process, port):
         def is_listening():
-            self.watch.require_alive()
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.gateway_port), 1):
+            process.require_alive()
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 return True
             return False
 
-        wait_for("cargo lambda watch listens", is_listening, True, seconds=60)
+        wait_for(f"{process.name} listens", is_listening, True, seconds=60)
+
+    def warm_up(self):
+        """Each function is started by its first request."""
+        self.wait_for_port(self.watch, self.gateway_port)
         patience = 300
         must(http("GET", f"{self.gateway}/api/admin/users", timeout=patience), 401)
         must(http("PATCH", f"{self.gateway}/api/admin/users", {}, timeout=patience), 401)
         must(http("POST", f"{self.gateway}/api/webhooks/clerk", {}, timeout=patience), 400)
         must(http("GET", f"{self.gateway}/api/sync/status", timeout=patience), 401)
+        must(http("GET", f"{self.gateway}/api/admin/sync/overview", timeout=patience), 401)
         must(http("PATCH", f"{self.gateway}/api/users/{ADMIN}", {}, timeout=patience), 401)
         must(http("POST", f"{self.gateway}{NATIVE}", {}, timeout=patience), 401)
         self.reconcile(timeout=patience)
+        self.wait_for_port(self.preview, self.panel_port)
+        must(http("GET", f"{self.panel}/admin/users"))
+        must(http("GET", f"{self.panel}/api/admin/users"), 401)
+
+    def addresses(self):
+        """What a program has to know to reach all of it."""
+        return {
+            "PANEL_URL": self.panel,
+            "GATEWAY_URL": self.gateway,
+            "EMULATOR_URL": self.clerk,
+            "CLERK_SECRET_KEY": self.secret_key,
+            "CLERK_WEBHOOK_SECRET": self.webhook_secret,
+        }
 
     def stop(self):
         for process in reversed(self.processes):
@@ -249,7 +279,8 @@ class Stack:
         return sum(message["status"] == "pending" for message in self.messages())
 
     def token(self, seconds=60, user=ADMIN):
-        return self.control("POST", "tokens", {"user_id": user, "expires_in_seconds": seconds})["jwt"]
+        body = {"user_id": user, "expires_in_seconds": seconds, "azp": self.panel}
+        return self.control("POST", "tokens", body)["jwt"]
 
     def role_in_clerk(self, user):
         return self.in_clerk("GET", f"users/{user}")["public_metadata"].get("role")
@@ -755,6 +786,114 @@ def both_sides_are_equal(stack):
     return "equal: " + ", ".join(f"{n} {what}s" for what, n in n_objects.items())
 
 
+# Deliveries about the crowd, most of them at noon, as though all of this had run for a month. They are
+# made up; what they say agrees with the rows.
+EARLIER_DELIVERIES = """
+    insert into inbox (
+        svix_id, event_type, object_id, instance_id, event_at, received_at, outcome, rule, detail, applied_at
+    )
+    select
+        'msg_2demo' || substr(d.hash, 1, 23), 'user.updated', d.clerk_id, '{instance}', d.at, d.at + d.lag,
+        d.outcome, 'R2',
+        jsonb_build_object(
+            'drift', null, 'readFromClerk', false,
+            'changed', case d.outcome when 'applied' then '["image_url"]' else '[]' end::jsonb,
+            'ourVersion', d.version + case d.outcome when 'applied' then -60000 else 700 end,
+            'clerkVersion', d.version
+        ),
+        case d.outcome when 'applied' then d.at + d.lag end
+    from (
+        select
+            h.*, (extract(epoch from h.at) * 1000)::bigint as version,
+            make_interval(secs => 0.2 + 2 * h.r[4] ^ 3) as lag,
+            case when h.r[5] < 0.06 then 'stale' else 'applied' end as outcome
+        from (
+            select
+                u.clerk_id, u.created_at, m.hash, r.r,
+                date_trunc('day', now()) - floor(r.r[1] * 30) * interval '1 day'
+                    + (r.r[2] + r.r[3]) * interval '12 hours' as at
+            from users u
+            cross join generate_series(1, 8) n
+            cross join lateral (select md5(u.email || n) as hash) m
+            cross join lateral (
+                select array_agg(('x' || substr(m.hash, 6 * i - 5, 6))::bit(24)::int / 16777216.0 order by i) as r
+                from generate_series(1, 5) i
+            ) r
+            -- Those whom the steps are about came before the crowd, or only now.
+            where u.created_at > now() - interval '93 days' and u.deleted_at is null and not u.banned
+        ) h
+    ) d
+    where d.at > d.created_at and d.at + d.lag < now() - interval '5 minutes'
+    returning to_jsonb(outcome)"""
+
+
+def earlier_deliveries(stack):
+    instance = stack.settings["CLERK_INSTANCE_ID"]
+    outcomes = stack.postgres.rows(EARLIER_DELIVERIES.format(instance=instance))
+    return f"made up for the charts: {outcomes.count('applied')} applied, {outcomes.count('stale')} stale"
+
+
+def one_of_the_crowd(stack, email):
+    """The id of a user whom only the panel's data has."""
+    return stack.in_clerk("GET", f"users?email_address={email}")[0]["id"]
+
+
+def dead_letters(stack):
+    """Signed with our secret, and not what Clerk's documents promise."""
+    for svix_id, event_type, data in [
+        ("msg_2demoDead1", "user.updated", {"id": ALAN, "object": "user", "updated_at": "yesterday"}),
+        ("msg_2demoDead2", "organization.updated", {"id": ACME, "object": "organization", "name": 7}),
+    ]:
+        event = {"type": event_type, "object": "event", "timestamp": int(time.time() * 1000), "data": data}
+        event["instance_id"] = stack.settings["CLERK_INSTANCE_ID"]
+        answer = stack.post_webhook(json.dumps(event).encode(), stack.webhook_secret, svix_id)
+        expect(f"the answer to {svix_id}", answer, (200, {"outcome": "dead"}))
+    return "a user.updated and an organization.updated, signed, without what they must have: 200 dead"
+
+
+def parked_event(stack):
+    """Two changes of one millisecond, and nobody there to be asked which one came last."""
+    user = one_of_the_crowd(stack, "bruno.bergman@example.com")
+    with stack.holding_webhooks():
+        now = stack.control("POST", "clock", {})["now"]
+        stack.control("POST", "clock", {"set_ms": now})
+        first = stack.message_of(lambda: stack.control("PATCH", f"users/{user}", {"first_name": "Bruna"}))
+        second = stack.message_of(lambda: stack.control("PATCH", f"users/{user}", {"first_name": "Brunhilde"}))
+        stack.control("POST", "clock", {"resume": True})
+        gone = stack.message_of(lambda: stack.in_clerk("DELETE", f"users/{user}"))
+        stack.control("DELETE", f"messages/{gone['id']}")
+        expect("the first one's answer", stack.deliver(first), (200, {"outcome": "applied"}))
+        expect("the second one's answer", stack.deliver(second), (200, {"outcome": "parked"}))
+    return "Bruno Bergman changes twice in one millisecond, and is deleted; the webhook of that is lost: 200 parked"
+
+
+def lost_webhooks(stack):
+    renamed = one_of_the_crowd(stack, "chiara.castillo@example.com")
+    deleted = one_of_the_crowd(stack, "daniel.demir@example.com")
+    person = {"email_address": ["ruth.abara@example.com"], "first_name": "Ruth", "last_name": "Abara"}
+    with stack.holding_webhooks():
+        known = {message["id"] for message in stack.messages()}
+        stack.in_clerk("PATCH", f"users/{renamed}", {"last_name": "Castillo Reyes"})
+        stack.in_clerk("DELETE", f"users/{deleted}")
+        stack.in_clerk("POST", "users", {**person, "public_metadata": {"role": "STUDENT"}})
+        lost = [message["id"] for message in stack.messages() if message["id"] not in known]
+        for message in lost:
+            stack.control("DELETE", f"messages/{message}")
+    expect("Chiara's row", stack.row(renamed)["user"]["lastName"], "Castillo")
+    expect("Daniel's row", stack.row(deleted)["user"]["state"], "active")
+    return f"Chiara is renamed, Daniel is deleted, Ruth signs up: {len(lost)} webhooks never come"
+
+
+def edited_rows(stack):
+    too_high = one_of_the_crowd(stack, "elif.eriksen@example.com")
+    renamed = one_of_the_crowd(stack, "farid.fontaine@example.com")
+    stack.postgres.rows(f"update users set role = 'ADMIN' where clerk_id = '{too_high}'")
+    stack.postgres.rows(f"update users set first_name = 'Fred' where clerk_id = '{renamed}'")
+    expect("Elif's row", stack.row(too_high)["user"]["role"], "ADMIN")
+    expect("Elif in Clerk", stack.role_in_clerk(too_high), "STUDENT")
+    return "Elif Eriksen is an admin here, and a student in Clerk; Farid Fontaine is called Fred"
+
+
 STEPS = [
     ("a role set in Clerk reaches the database", role_from_clerk),
     ("a role set here reaches Clerk", role_to_clerk),
@@ -783,10 +922,20 @@ STEPS = [
 ]
 
 
-def drive(stack):
+# What the panel has to show of a bad day; afterwards the two sides are not equal.
+STEPS_FOR_THE_PANEL = [
+    ("there were deliveries in the days before", earlier_deliveries),
+    ("deliveries that nobody can read are kept", dead_letters),
+    ("an event about somebody who left Clerk meanwhile waits", parked_event),
+    ("webhooks are lost", lost_webhooks),
+    ("rows are edited by hand", edited_rows),
+]
+
+
+def drive(stack, steps):
     """Runs the steps; whether all of them showed what they must."""
     n_failed = 0
-    for title, step in STEPS:
+    for title, step in steps:
         started = time.monotonic()
         try:
             result, mark = step(stack), "ok  "
@@ -867,6 +1016,8 @@ def show_addresses(stack):
     seconds = 12 * 60 * 60
     token = stack.token(seconds)
     say()
+    say(f"The panel: {stack.panel}, sign in as Ada Lovelace, who is an admin. Ctrl-C ends everything.")
+    say()
     say("Try it (the token is Ada's, an admin's, and good for 12 hours):")
     say()
     say(f"  TOKEN={token}")
@@ -915,7 +1066,7 @@ def show_addresses(stack):
             say(f"  # {TITLES[name]}")
             say(f"  {line}")
         say()
-    say(f"Logs: {LOGS}. Ctrl-C ends everything.")
+    say(f"Logs: {LOGS}. The panel: {stack.panel}. Ctrl-C ends everything.")
 
 
 def on_signal(*_):
@@ -931,27 +1082,27 @@ def main(arguments):
     if not shutil.which("cargo-lambda"):
         say("error: cargo-lambda is not in PATH; start scripts/dev instead")
         return 2
-    is_once = arguments == ["--once"]
-    stack = Stack(is_once)
+    is_once, command = arguments == ["--once"], arguments[1:]
+    stack = Stack(stays_up=not arguments)
     try:
         started = time.monotonic()
         n_messages = stack.start()
         say(f"up   {time.monotonic() - started:6.2f} s  Clerk's stand-in {stack.clerk}, functions {stack.gateway}")
+        say(f"                the panel {stack.panel}")
         say(f"                {n_messages} webhooks of the demo users are applied")
-        is_good = drive(stack)
+        is_good = drive(stack, STEPS if is_once else STEPS + STEPS_FOR_THE_PANEL)
         if not is_good:
             say_logs(stack)
         if is_once:
             say("every step showed what it must" if is_good else "NOT every step showed what it must")
+        if command and is_good:
+            return run_beside_schedule(stack, command)
+        if arguments:
             return 0 if is_good else 1
         show_addresses(stack)
+        open_panel(stack)
         while True:
-            time.sleep(SECONDS_BETWEEN_TICKS)
-            for process in stack.processes:
-                process.require_alive()
-            # What a schedule does once deployed; a tick that fails is in the log.
-            with contextlib.suppress(Failed):
-                stack.reconcile()
+            tick_after(stack, SECONDS_BETWEEN_TICKS)
     except Failed as error:
         say(f"FAIL {error}")
         say_logs(stack)
@@ -962,6 +1113,35 @@ def main(arguments):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         stack.stop()
+
+
+def tick_after(stack, seconds):
+    """What a schedule does once deployed; a tick that fails is in the log."""
+    time.sleep(seconds)
+    for process in stack.processes:
+        process.require_alive()
+    with contextlib.suppress(Failed):
+        stack.reconcile()
+
+
+def run_beside_schedule(stack, command):
+    """Runs the command while everything is up; its status, as a shell says it."""
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **stack.addresses()}, start_new_session=True)
+    try:
+        while process.poll() is None:
+            tick_after(stack, SECONDS_BETWEEN_TICKS_MEANWHILE)
+    finally:
+        # Also what it left behind.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def open_panel(stack):
+    """Where somebody is there to see it."""
+    has_display = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if has_display and sys.stdout.isatty() and not os.environ.get("CI"):
+        webbrowser.open(stack.panel)
 
 
 def say_logs(stack):

