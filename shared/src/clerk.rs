@@ -32,9 +32,9 @@ pub use password::Password;
 pub use retry::Budget;
 pub(crate) use types::milliseconds;
 pub use types::{
-    DeletedObject, EmailAddress, Invitation, ListedMembership, MembershipPage, NewInvitation,
-    Organization, OrganizationMembership, Page, PrimaryEmail, PublicUserData, Scim, User,
-    UserPatch, Verification,
+    DeletedObject, EmailAddress, Invitation, ListedMembership, NewInvitation, Organization,
+    OrganizationMembership, Page, PrimaryEmail, PublicUserData, Scim, User, UserPatch,
+    Verification,
 };
 
 use retry::Call;

@@ -65,8 +65,8 @@ impl World {
         let mut pages = self.client.all_memberships(list, 0);
         let (mut ids, mut lens) = (Vec::new(), Vec::new());
         while let Some(page) = pages.next_page(within(10)).await.unwrap() {
-            lens.push(page.memberships.len());
-            ids.extend(page.memberships.iter().map(|it| it.id.to_string()));
+            lens.push(page.data.len());
+            ids.extend(page.data.iter().map(|it| it.id.to_string()));
         }
         (ids, lens)
     }
@@ -975,8 +975,8 @@ async fn a_walk_over_memberships_survives_a_rate_limit() {
     assert_eq!(error.retry_after(), Some(Duration::from_mins(1)));
     assert_eq!(pages.position(), Some(500));
     let second = pages.next_page(within(10)).await.unwrap().unwrap();
-    assert_eq!(second.memberships.len(), 1);
-    assert!(!first.memberships.contains(&second.memberships[0]));
+    assert_eq!(second.data.len(), 1);
+    assert!(!first.data.contains(&second.data[0]));
     assert_eq!(pages.position(), None);
     assert_eq!(world.n_calls(), 4);
 }

@@ -402,10 +402,7 @@ async fn a_list_is_narrowed_to_those_whose_role_clerk_was_not_told() {
         names("search=ada&role=INSTRUCTOR&clerkSync=pending").await,
         ["ada"]
     );
-    assert_eq!(
-        names("role=ADMIN&clerkSync=pending").await,
-        [none.clone(); 0]
-    );
+    assert!(names("role=ADMIN&clerkSync=pending").await.is_empty());
     app.clerk.up();
     app.forget_waits().await;
     app.reconcile().await;

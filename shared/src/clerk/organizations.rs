@@ -8,7 +8,7 @@ use super::retry::Call;
 use super::types::{MetadataPatch, NewMembership, RolePatch};
 use super::{
     Budget, Client, DeletedObject, Error, IDS_AT_ONCE, ListedMembership, MembershipList,
-    MembershipPage, MembershipPages, Organization, OrganizationMembership, Page,
+    MembershipPages, Organization, OrganizationMembership, Page,
 };
 use crate::ids::{ClerkOrganizationId, ClerkUserId};
 
@@ -85,7 +85,7 @@ impl Client {
         list: &MembershipList,
         offset: u64,
         budget: Budget,
-    ) -> Result<MembershipPage, Error> {
+    ) -> Result<Page<OrganizationMembership>, Error> {
         let call = Call::<()> {
             query: list.query(offset),
             ..Call::new(Method::GET, format!("{}{}", self.base, list.path()))

@@ -1,6 +1,6 @@
 //! Long lists, one page at a time.
 
-use super::{Budget, Client, Error, MembershipPage, PAGE_LEN, User};
+use super::{Budget, Client, Error, OrganizationMembership, PAGE_LEN, Page, User};
 use crate::ids::{ClerkOrganizationId, ClerkUserId};
 
 /// A page of the list of all users, the oldest first.
@@ -81,7 +81,10 @@ impl<'a> MembershipPages<'a> {
 
     /// Reads the next page; `None` when there is none.
     /// After an error the same page is read again.
-    pub async fn next_page(&mut self, budget: Budget) -> Result<Option<MembershipPage>, Error> {
+    pub async fn next_page(
+        &mut self,
+        budget: Budget,
+    ) -> Result<Option<Page<OrganizationMembership>>, Error> {
         let Some(offset) = self.next else {
             return Ok(None);
         };
@@ -96,11 +99,11 @@ impl<'a> MembershipPages<'a> {
     }
 }
 
-impl MembershipPage {
+impl<T> Page<T> {
     /// Where the page after this one begins, when this one begins at `offset`; `None` after the last.
     fn following(&self, offset: u64) -> Option<u64> {
         let n_before = offset + PAGE_LEN as u64;
-        let is_last = self.memberships.len() < PAGE_LEN || n_before >= self.total_count;
+        let is_last = self.data.len() < PAGE_LEN || n_before >= self.total_count;
         (!is_last).then_some(n_before)
     }
 }

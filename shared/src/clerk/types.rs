@@ -186,17 +186,6 @@ pub struct PublicUserData {
     pub username: Option<String>,
 }
 
-/// Some of a list of memberships.
-/// Both fields must be there: a list that cannot be read is not an empty one.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct MembershipPage {
-    /// The memberships, in the order of the list.
-    #[serde(rename = "data", deserialize_with = "null_as_default")]
-    pub memberships: Vec<OrganizationMembership>,
-    /// How many the whole list has.
-    pub total_count: u64,
-}
-
 /// Some of a list.
 /// Both fields must be there: a list that cannot be read is not an empty one.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

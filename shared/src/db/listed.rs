@@ -248,6 +248,9 @@ impl Db {
         object: Object,
         ids: &[&str],
     ) -> Result<Vec<T>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let statement = format!(
             "select to_jsonb(l) as listed
             from listed_{}s l

@@ -473,12 +473,12 @@ impl Db {
         }
     }
 
-    /// Counts the differences of a run anew.
-    pub async fn count_drift(&self, run: Uuid) -> Result<(), Error> {
-        let statement = "
-            update reconcile_runs r
+    /// Counts the differences of a run anew; and returns the run, as shown.
+    pub async fn count_drift(&self, run: Uuid) -> Result<Option<Shown>, Error> {
+        let statement = format!(
+            "update reconcile_runs r
             set drift = (
-                select coalesce(jsonb_object_agg(c.class, c.states), '{}')
+                select coalesce(jsonb_object_agg(c.class, c.states), '{{}}')
                 from (
                     select s.class, jsonb_object_agg(s.state, s.n) as states
                     from (
@@ -490,9 +490,17 @@ impl Db {
                     group by 1
                 ) c
             )
-            where r.id = $1";
-        self.execute(statement, &[(&run, Type::UUID)]).await?;
-        Ok(())
+            where r.id = $1
+            returning {SHOWN}"
+        );
+        let row = self
+            .run(async |client| {
+                client
+                    .query_typed_opt(&statement, &[(&run, Type::UUID)])
+                    .await
+            })
+            .await?;
+        row.as_ref().map(|row| decode(row, "shown")).transpose()
     }
 
     /// A run, as shown.

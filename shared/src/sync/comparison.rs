@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::clerk;
 use crate::db::drift::Class;
 use crate::db::listed::{Batch, Object};
-use crate::db::runs::{Count, LEASE, Lease, Mode, Run, State, Step};
+use crate::db::runs::{Count, LEASE, Lease, Mode, Run, Shown, State, Step};
 use crate::db::{self, Db};
 use crate::telemetry::{chain, metrics};
 
@@ -144,9 +144,7 @@ impl Work<'_> {
     async fn step(&mut self, position: &impl Serialize, batch: &Batch) -> Result<(), Stop> {
         self.run.position = as_map(position);
         self.run.progress.n_calls += self.throttle.take_count();
-        self.kept_at = Instant::now();
-        let is_ours = self.db.step(self.lease, &self.as_step(), batch).await?;
-        is_ours.then_some(()).ok_or(Stop::Lost)
+        self.write_down(batch).await
     }
 
     /// Goes over into another state.
@@ -224,8 +222,9 @@ impl Work<'_> {
         if !is_ours {
             return Err(Stop::Lost);
         }
-        self.db.count_drift(self.run.id).await?;
-        self.tell_of_drift().await?;
+        if let Some(run) = self.db.count_drift(self.run.id).await? {
+            tell_of_drift(&run);
+        }
         Ok(Flow::On)
     }
 
@@ -240,21 +239,6 @@ impl Work<'_> {
             of_kinds.iter().take(n_kinds).map(|count| count.done).sum()
         };
         Count { done, total }
-    }
-
-    /// For the log and the metrics: how much of each class was found.
-    async fn tell_of_drift(&self) -> Result<(), Stop> {
-        let Some(run) = self.db.shown_run(self.run.id).await? else {
-            return Ok(());
-        };
-        for class in Class::ALL.map(Class::as_str) {
-            let n_found = run.n_found(class);
-            metrics::drift(class, n_found);
-            if n_found > 0 {
-                tracing::warn!(run.id = %run.id, class, n_found, "Clerk and the database differ");
-            }
-        }
-        Ok(())
     }
 
     /// The database refuses what is asked of it, and would again: somebody has to look.
@@ -287,9 +271,13 @@ impl Work<'_> {
         if self.kept_at.elapsed() < LEASE / 3 {
             return Ok(());
         }
+        self.write_down(&Batch::default()).await
+    }
+
+    /// Which says, too, that the run is still ours.
+    async fn write_down(&mut self, batch: &Batch) -> Result<(), Stop> {
         self.kept_at = Instant::now();
-        let nothing = Batch::default();
-        let is_ours = self.db.step(self.lease, &self.as_step(), &nothing).await?;
+        let is_ours = self.db.step(self.lease, &self.as_step(), batch).await?;
         is_ours.then_some(()).ok_or(Stop::Lost)
     }
 
@@ -324,6 +312,17 @@ impl Comparing {
     fn object(&self) -> Option<Object> {
         let kinds = [Object::User, Object::Organization, Object::Membership];
         kinds.get(self.n_kinds).copied()
+    }
+}
+
+/// For the log and the metrics: how much of each class was found.
+fn tell_of_drift(run: &Shown) {
+    for class in Class::ALL.map(Class::as_str) {
+        let n_found = run.n_found(class);
+        metrics::drift(class, n_found);
+        if n_found > 0 {
+            tracing::warn!(run.id = %run.id, class, n_found, "Clerk and the database differ");
+        }
     }
 }
 

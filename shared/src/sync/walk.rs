@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use super::apply::{self, Applied, Sighting};
 use super::refetch::{self, CALL_TIMEOUT, sighting_of_membership, sighting_of_organization};
 use crate::clerk::{
-    self, Budget, MembershipList, MembershipPage, MembershipPages, OrganizationMembership,
-    PublicUserData,
+    self, Budget, MembershipList, MembershipPages, OrganizationMembership, Page, PublicUserData,
 };
 use crate::db::memberships::Flagged;
 use crate::db::walks::MembersWalk;
@@ -44,7 +43,7 @@ pub(super) struct Walked {
 pub(super) struct ListOfUser<'a> {
     user: &'a ClerkUserId,
     pages: MembershipPages<'a>,
-    first: Option<Result<Option<MembershipPage>, clerk::Error>>,
+    first: Option<Result<Option<Page<OrganizationMembership>>, clerk::Error>>,
 }
 
 impl<'a> ListOfUser<'a> {
@@ -65,7 +64,10 @@ impl<'a> ListOfUser<'a> {
         self.first.is_some()
     }
 
-    async fn next_page(&mut self, budget: Budget) -> Result<Option<MembershipPage>, clerk::Error> {
+    async fn next_page(
+        &mut self,
+        budget: Budget,
+    ) -> Result<Option<Page<OrganizationMembership>>, clerk::Error> {
         match self.first.take() {
             Some(first) => first,
             None => self.pages.next_page(budget).await,
@@ -121,7 +123,7 @@ impl Walker<'_> {
                 }
             };
             walked.note(&page);
-            let memberships = with_user(page.memberships, user);
+            let memberships = with_user(page.data, user);
             walked.is_verified &= see(self.db, &memberships, self.check).await?;
         }
         let n_unseen = self.db.end_organization_walk(user).await?;
@@ -153,10 +155,10 @@ impl Walker<'_> {
             };
             walked.note(&page);
             if offset == 0 {
-                let first = page.memberships.get(..1).unwrap_or_default();
+                let first = page.data.get(..1).unwrap_or_default();
                 walked.is_verified &= see_organizations(self.db, first, self.check).await?;
             }
-            walked.is_verified &= see_memberships(self.db, &page.memberships, self.check).await?;
+            walked.is_verified &= see_memberships(self.db, &page.data, self.check).await?;
         }
         let n_unseen = self.db.end_members_walk(&walk.organization).await?;
         let flagged = Flagged::OfOrganization(&walk.organization);
@@ -216,8 +218,8 @@ impl Walked {
         }
     }
 
-    fn note(&mut self, page: &MembershipPage) {
-        self.n_seen += page.memberships.len() as u64;
+    fn note(&mut self, page: &Page<OrganizationMembership>) {
+        self.n_seen += page.data.len() as u64;
         self.total = page.total_count;
     }
 }

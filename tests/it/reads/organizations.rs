@@ -107,13 +107,13 @@ async fn pages_have_every_live_organization_once_whatever_comes_between() {
         from (values (null), ('alpha'), ('zeta')) v (name)";
     let found = all(&app, &admin, "search=a&limit=2", between).await;
     let of_before: Vec<&String> = found.iter().filter(|id| expected.contains(id)).collect();
-    let named: Vec<&String> = expected
+    let with_a_name: Vec<&String> = expected
         .iter()
         .zip(&names)
         .filter(|(_, name)| !name.is_empty())
         .map(|(id, _)| id)
         .collect();
-    assert_eq!(of_before, named, "none twice, and none is missing");
+    assert_eq!(of_before, with_a_name, "none twice, and none is missing");
     app.database.remove().await;
 }
 

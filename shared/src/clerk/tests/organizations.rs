@@ -111,8 +111,8 @@ fn a_membership_may_lack_nearly_everything() {
 #[test]
 fn a_list_that_cannot_be_read_is_not_an_empty_one() {
     let read = |json: Value| {
-        let page = serde_json::from_value::<MembershipPage>(json).ok()?;
-        Some((page.memberships.len(), page.total_count))
+        let page = serde_json::from_value::<Page<OrganizationMembership>>(json).ok()?;
+        Some((page.data.len(), page.total_count))
     };
     let member = json!({"id": "orgmem_1", "organization": {"id": "org_1"}});
     assert_eq!(
@@ -138,7 +138,7 @@ async fn each_list_has_its_address() {
         let server = Server::start(&[NOBODY]);
         let client = server.client();
         let page = client.memberships(&list, 1500, within(5)).await.unwrap();
-        assert_eq!(page.memberships, []);
+        assert_eq!(page.data, []);
         assert_eq!(targets(&server), [expected]);
     };
     check(
@@ -249,7 +249,7 @@ async fn a_walk_over_memberships_ends_with_the_list() {
         let mut pages = client.all_memberships(MembershipList::OfOrganization(acme()), 0);
         let mut lens = Vec::new();
         while let Some(page) = pages.next_page(within(5)).await.unwrap() {
-            lens.push(page.memberships.len());
+            lens.push(page.data.len());
             assert!(lens.len() <= expected.len(), "{lens:?}");
         }
         assert_eq!(lens, expected);

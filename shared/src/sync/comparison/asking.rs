@@ -96,7 +96,7 @@ impl Work<'_> {
 
     /// Asks about many at once, and then about each who was not shown.
     async fn ask_about_users(&mut self, unlisted: &[Unlisted]) -> Result<Batch, Stop> {
-        let (ids, strange) = parsed::<ClerkUserId>(unlisted);
+        let (ids, strange) = ids_and_strange::<ClerkUserId>(unlisted);
         self.throttle.take(1).await?;
         let budget = Budget::until(self.until);
         let mut seen = self.clerk.users_by_id(&ids, budget).await?;
@@ -123,7 +123,7 @@ impl Work<'_> {
     }
 
     async fn ask_about_organizations(&mut self, unlisted: &[Unlisted]) -> Result<Batch, Stop> {
-        let (ids, strange) = parsed::<ClerkOrganizationId>(unlisted);
+        let (ids, strange) = ids_and_strange::<ClerkOrganizationId>(unlisted);
         self.throttle.take(ids.len()).await?;
         let (clerk, budget) = (self.clerk, Budget::until(self.until));
         let answers = each(&ids, async |id| clerk.organization(id, budget).await).await;
@@ -164,7 +164,7 @@ impl Work<'_> {
 }
 
 /// The ids; and apart from them what cannot be one, so that Clerk need not be asked.
-fn parsed<Id: FromStr>(unlisted: &[Unlisted]) -> (Vec<Id>, Vec<String>) {
+fn ids_and_strange<Id: FromStr>(unlisted: &[Unlisted]) -> (Vec<Id>, Vec<String>) {
     let (mut ids, mut strange) = (Vec::new(), Vec::new());
     for Unlisted { clerk_id, .. } in unlisted {
         match clerk_id.parse() {
@@ -176,7 +176,7 @@ fn parsed<Id: FromStr>(unlisted: &[Unlisted]) -> (Vec<Id>, Vec<String>) {
 }
 
 /// Asks about each, some at a time; the answers come in order.
-async fn each<T, A>(
+pub(super) async fn each<T, A>(
     about: &[T],
     ask: impl AsyncFn(&T) -> Result<A, clerk::Error>,
 ) -> Vec<Result<A, clerk::Error>> {
@@ -202,16 +202,26 @@ async fn members(
     group: &[Unlisted],
     budget: Budget,
 ) -> Result<Vec<ListedMembership>, clerk::Error> {
-    let first = group.first().and_then(|it| it.organization.as_ref());
-    let Some(organization) = first.and_then(|id| id.parse().ok()) else {
+    let organization = group.first().and_then(|it| it.organization.as_ref());
+    let users = group.iter().map(|it| it.user.as_ref());
+    let Some((organization, users)) = askable(organization, users) else {
         return Ok(Vec::new());
     };
-    let users = group.iter().filter_map(|it| it.user.as_ref());
-    let users: Vec<ClerkUserId> = users.filter_map(|id| id.parse().ok()).collect();
-    if users.is_empty() {
-        return Ok(Vec::new());
-    }
     clerk
         .listed_members_by_id(&organization, &users, budget)
         .await
+}
+
+/// An organization and its users, as far as they are known by ids; `None` if Clerk cannot be asked
+/// about them.
+pub(super) fn askable<'a>(
+    organization: Option<&String>,
+    users: impl Iterator<Item = Option<&'a String>>,
+) -> Option<(ClerkOrganizationId, Vec<ClerkUserId>)> {
+    let users: Vec<ClerkUserId> = users.filter_map(parsed).collect();
+    Some((parsed(organization)?, users)).filter(|(_, users)| !users.is_empty())
+}
+
+pub(super) fn parsed<Id: FromStr>(id: Option<&String>) -> Option<Id> {
+    id?.parse().ok()
 }

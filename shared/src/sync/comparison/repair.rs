@@ -7,16 +7,19 @@ mod memberships;
 mod organizations;
 mod users;
 
+use std::collections::HashSet;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::asking::parsed;
 use super::{Flow, Stop, Work};
+use crate::db::Check;
 use crate::db::drift::{Action, State as Fate, ToRepair};
 use crate::db::listed::{Batch, Object};
 use crate::db::runs::State;
 use crate::ids::{ClerkOrganizationId, ClerkUserId};
-use crate::sync::apply::{Applied, Outcome};
+use crate::sync::apply::{self, Applied, Outcome, Sighting};
 use crate::sync::merge::Origin;
 
 /// How many differences are held back together.
@@ -57,6 +60,20 @@ impl Fates {
             Fate::Failed => self.failed.push(item.id),
             Fate::Found | Fate::Withheld | Fate::Gone => self.gone.push(item.id),
         }
+    }
+
+    /// Notes those that are written, by Clerk's ids; returns the others.
+    fn note_written<'i>(
+        &mut self,
+        items: Vec<&'i ToRepair>,
+        written: &HashSet<String>,
+    ) -> Vec<&'i ToRepair> {
+        let is_written = |item: &&ToRepair| written.contains(item.clerk_id.as_str());
+        let (done, others): (Vec<_>, Vec<_>) = items.into_iter().partition(is_written);
+        for item in done {
+            self.note(item, Fate::Repaired);
+        }
+        others
     }
 }
 
@@ -168,6 +185,33 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// What is done before Clerk's word counts; returns what is left to mend.
+    async fn begin_repair<'i, Id: FromStr>(
+        &self,
+        items: &'i [ToRepair],
+        fates: &mut Fates,
+    ) -> Result<Vec<&'i ToRepair>, Stop> {
+        self.doubt_ends(items).await?;
+        self.end_strange::<Id>(items, fates).await
+    }
+
+    /// Writes what was listed; and returns for which that was enough, by Clerk's ids.
+    async fn write_listed<S: Sighting>(
+        &self,
+        sightings: &[S],
+        id: impl Fn(&S) -> &str,
+    ) -> Result<HashSet<String>, Stop> {
+        if sightings.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let applied = apply::apply_each(self.db, sightings, Check::No).await?;
+        let written = sightings.iter().zip(applied).filter(|(_, applied)| {
+            let outcome = applied.as_ref().map(|it| it.outcome);
+            outcome == Some(Outcome::Applied)
+        });
+        Ok(written.map(|(it, _)| id(it).to_owned()).collect())
+    }
+
     /// Rows with an id that Clerk cannot have end without asking; returns the others.
     async fn end_strange<'i, Id: FromStr>(
         &self,
@@ -176,8 +220,8 @@ impl Work<'_> {
     ) -> Result<Vec<&'i ToRepair>, Stop> {
         let is_strange = |item: &&ToRepair| {
             let is_of_nothing = item.object == Object::Membership
-                && (!is_id::<ClerkOrganizationId>(item.clerk_organization_id.as_ref())
-                    || !is_id::<ClerkUserId>(item.clerk_user_id.as_ref()));
+                && (parsed::<ClerkOrganizationId>(item.clerk_organization_id.as_ref()).is_none()
+                    || parsed::<ClerkUserId>(item.clerk_user_id.as_ref()).is_none());
             ends(item) && (is_of_nothing || item.clerk_id.parse::<Id>().is_err())
         };
         let (strange, others): (Vec<_>, Vec<_>) = items.iter().partition(is_strange);
@@ -209,11 +253,13 @@ impl Work<'_> {
     }
 }
 
-fn is_id<Id: FromStr>(id: Option<&String>) -> bool {
-    id.is_some_and(|id| id.parse::<Id>().is_ok())
-}
-
 /// Those that Clerk is asked about at once: it knew nothing of them before.
 fn ends(item: &ToRepair) -> bool {
     item.action == Action::End
+}
+
+/// Clerk's ids of those that do not end: they may be written as they were listed.
+fn living_ids<'i>(items: &[&'i ToRepair]) -> Vec<&'i str> {
+    let living = items.iter().filter(|item| !ends(item));
+    living.map(|item| item.clerk_id.as_str()).collect()
 }

@@ -141,7 +141,7 @@ async fn memberships(
     let mut pages = clerk.all_memberships(MembershipList::OfUser(user.clone()), 0);
     let mut left = Vec::new();
     while let Some(page) = pages.next_page(budget(until)).await? {
-        left.extend(page.memberships.into_iter().map(|membership| Left {
+        left.extend(page.data.into_iter().map(|membership| Left {
             organization: membership.organization.id,
             role: membership.role,
         }));

@@ -1,39 +1,28 @@
 //! Mends memberships.
 
 use std::collections::{HashMap, HashSet};
-use std::str::FromStr;
 
-use futures_util::StreamExt;
-use futures_util::stream;
-
-use super::super::asking::known;
+use super::super::asking::{askable, each, known, parsed};
 use super::super::{Stop, Work};
-use super::{Fates, ends, fate};
+use super::{Fates, ends, fate, living_ids};
 use crate::clerk::{self, Budget, Organization, OrganizationMembership, PublicUserData};
 use crate::db::Check;
 use crate::db::drift::{State as Fate, ToRepair};
 use crate::db::listed;
 use crate::db::memberships::ToRefetch;
-use crate::ids::{ClerkMembershipId, ClerkUserId};
+use crate::ids::ClerkMembershipId;
 use crate::sync::apply::memberships::{Seen, Sighting};
-use crate::sync::apply::{self, InDoubt, Outcome};
-use crate::sync::deliver::N_AT_ONCE;
+use crate::sync::apply::{self, InDoubt};
 use crate::sync::merge::Origin;
 
 impl Work<'_> {
     pub(super) async fn repair_memberships(&mut self, items: &[ToRepair]) -> Result<Fates, Stop> {
         let mut fates = Fates::default();
-        self.doubt_ends(items).await?;
         let items = self
-            .end_strange::<ClerkMembershipId>(items, &mut fates)
+            .begin_repair::<ClerkMembershipId>(items, &mut fates)
             .await?;
-        let living: Vec<_> = items.iter().filter(|item| !ends(item)).copied().collect();
-        let written = self.write_listed_memberships(&living).await?;
-        let is_written = |item: &&ToRepair| written.contains(item.clerk_id.as_str());
-        let (done, mut open): (Vec<_>, Vec<_>) = items.into_iter().partition(is_written);
-        for item in done {
-            fates.note(item, Fate::Repaired);
-        }
+        let written = self.write_listed_memberships(&items).await?;
+        let mut open = fates.note_written(items, &written);
         // Those of one organization are asked about together.
         open.sort_by(|one, other| organization(one).cmp(&organization(other)));
         for some in open.chunks(self.throttle.n_at_once()) {
@@ -47,21 +36,12 @@ impl Work<'_> {
 
     /// Writes what was listed; and returns which that was enough for.
     async fn write_listed_memberships(&self, items: &[&ToRepair]) -> Result<HashSet<String>, Stop> {
-        let ids: Vec<&str> = items.iter().map(|item| item.clerk_id.as_str()).collect();
-        if ids.is_empty() {
-            return Ok(HashSet::new());
-        }
+        let ids = living_ids(items);
         let listed = self.db.listed_memberships(self.run.id, &ids).await?;
         let memberships: Vec<_> = listed.into_iter().map(as_seen).collect();
         let sightings = sightings(&memberships, Origin::Listed, InDoubt::Tell);
-        let applied = apply::apply_each(self.db, &sightings, Check::No).await?;
-        let written = sightings.iter().zip(applied).filter(|(_, applied)| {
-            let outcome = applied.map(|it| it.outcome);
-            outcome == Some(Outcome::Applied)
-        });
-        Ok(written
-            .map(|(sighting, _)| sighting.membership.id.to_string())
-            .collect())
+        self.write_listed(&sightings, |it| it.membership.id.as_str())
+            .await
     }
 
     /// Asks about the pairs: none ends here that Clerk shows.
@@ -75,13 +55,9 @@ impl Work<'_> {
             .collect();
         self.throttle.take(groups.len()).await?;
         let (clerk, budget) = (self.clerk, Budget::until(self.until));
-        let answers: Vec<_> = stream::iter(groups)
-            .map(async |group| (group, members(clerk, group, budget).await))
-            .buffered(N_AT_ONCE)
-            .collect()
-            .await;
+        let answers = each(&groups, async |group| members(clerk, group, budget).await).await;
         let (mut shown, mut unshown) = (Vec::new(), Vec::new());
-        for (group, answer) in answers {
+        for (group, answer) in groups.into_iter().zip(answers) {
             let members = known(answer)?;
             let has = |item: &ToRepair| {
                 let members = members.iter().flatten();
@@ -152,10 +128,6 @@ fn to_end(item: &ToRepair) -> Option<ToRefetch> {
     })
 }
 
-fn parsed<Id: FromStr>(id: Option<&String>) -> Option<Id> {
-    id?.parse().ok()
-}
-
 fn sightings(
     memberships: &[OrganizationMembership],
     origin: Origin,
@@ -180,18 +152,13 @@ async fn members(
     group: &[&ToRepair],
     budget: Budget,
 ) -> Result<Vec<OrganizationMembership>, clerk::Error> {
-    let first = group.first();
-    let Some(organization) = first.and_then(|item| parsed(item.clerk_organization_id.as_ref()))
-    else {
+    let organization = group
+        .first()
+        .and_then(|it| it.clerk_organization_id.as_ref());
+    let users = group.iter().map(|it| it.clerk_user_id.as_ref());
+    let Some((organization, users)) = askable(organization, users) else {
         return Ok(Vec::new());
     };
-    let users: Vec<ClerkUserId> = group
-        .iter()
-        .filter_map(|item| parsed(item.clerk_user_id.as_ref()))
-        .collect();
-    if users.is_empty() {
-        return Ok(Vec::new());
-    }
     clerk.members_by_id(&organization, &users, budget).await
 }
 

@@ -2,36 +2,26 @@
 
 use std::collections::HashSet;
 
-use futures_util::StreamExt;
-use futures_util::stream;
-
-use super::super::asking::known;
+use super::super::asking::{each, known};
 use super::super::{Stop, Work};
-use super::{Fates, ends, fate};
+use super::{Fates, ends, fate, living_ids};
 use crate::clerk::{Budget, Organization};
 use crate::db::Check;
 use crate::db::drift::{State as Fate, ToRepair};
 use crate::db::listed;
 use crate::ids::ClerkOrganizationId;
 use crate::sync::apply::organizations::{Seen, Sighting};
-use crate::sync::apply::{self, InDoubt, Outcome};
-use crate::sync::deliver::N_AT_ONCE;
+use crate::sync::apply::{self, InDoubt};
 use crate::sync::merge::Origin;
 
 impl Work<'_> {
     pub(super) async fn repair_organizations(&mut self, items: &[ToRepair]) -> Result<Fates, Stop> {
         let mut fates = Fates::default();
-        self.doubt_ends(items).await?;
         let items = self
-            .end_strange::<ClerkOrganizationId>(items, &mut fates)
+            .begin_repair::<ClerkOrganizationId>(items, &mut fates)
             .await?;
-        let living: Vec<_> = items.iter().filter(|item| !ends(item)).copied().collect();
-        let written = self.write_listed_organizations(&living).await?;
-        let is_written = |item: &&ToRepair| written.contains(item.clerk_id.as_str());
-        let (done, open): (Vec<_>, Vec<_>) = items.into_iter().partition(is_written);
-        for item in done {
-            fates.note(item, Fate::Repaired);
-        }
+        let written = self.write_listed_organizations(&items).await?;
+        let open = fates.note_written(items, &written);
         for some in open.chunks(self.throttle.n_at_once()) {
             if self.has_time() {
                 self.keep().await?;
@@ -46,10 +36,7 @@ impl Work<'_> {
         &self,
         items: &[&ToRepair],
     ) -> Result<HashSet<String>, Stop> {
-        let ids: Vec<&str> = items.iter().map(|item| item.clerk_id.as_str()).collect();
-        if ids.is_empty() {
-            return Ok(HashSet::new());
-        }
+        let ids = living_ids(items);
         let listed = self.db.listed_organizations(self.run.id, &ids).await?;
         let organizations: Vec<Organization> = listed.into_iter().map(as_seen).collect();
         let sightings: Vec<_> = organizations
@@ -62,12 +49,8 @@ impl Work<'_> {
                 owes_walk: false,
             })
             .collect();
-        let applied = apply::apply_each(self.db, &sightings, Check::No).await?;
-        let written = organizations.iter().zip(applied).filter(|(_, applied)| {
-            let outcome = applied.map(|it| it.outcome);
-            outcome == Some(Outcome::Applied)
-        });
-        Ok(written.map(|(it, _)| it.id.to_string()).collect())
+        self.write_listed(&sightings, |it| it.clerk_id.as_str())
+            .await
     }
 
     /// Asks about each alone: none ends here that Clerk knows, and none but those that it did not know
@@ -83,15 +66,8 @@ impl Work<'_> {
             .filter_map(|item| item.clerk_id.parse().ok())
             .collect();
         let (clerk, budget) = (self.clerk, Budget::until(self.until));
-        let answers: Vec<_> = stream::iter(&ids)
-            .map(|id| clerk.organization(id, budget))
-            .buffered(N_AT_ONCE)
-            .collect()
-            .await;
-        let mut seen = Vec::new();
-        for answer in answers {
-            seen.push(known(answer)?);
-        }
+        let answers = each(&ids, async |id| clerk.organization(id, budget).await).await;
+        let seen: Vec<_> = answers.into_iter().map(known).collect::<Result<_, _>>()?;
         let asked = items.iter().zip(&ids).zip(&seen);
         let (meant, sightings): (Vec<_>, Vec<_>) = asked
             .filter_map(|((item, clerk_id), seen)| {

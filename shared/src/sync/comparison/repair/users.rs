@@ -2,34 +2,25 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::StreamExt;
-use futures_util::stream;
-
-use super::super::asking::known;
+use super::super::asking::{each, known};
 use super::super::{Stop, Work};
-use super::{Fates, ends, fate};
+use super::{Fates, ends, fate, living_ids};
 use crate::clerk::{Budget, EmailAddress, IDS_AT_ONCE, User, Verification};
 use crate::db::Check;
 use crate::db::drift::{State as Fate, ToRepair};
 use crate::db::listed;
 use crate::ids::ClerkUserId;
 use crate::sync::apply::users::{Seen, Sighting, Walk};
-use crate::sync::apply::{self, InDoubt, Outcome};
-use crate::sync::deliver::N_AT_ONCE;
+use crate::sync::apply::{self, InDoubt};
 use crate::sync::merge::Origin;
 
 impl Work<'_> {
     pub(super) async fn repair_users(&mut self, items: &[ToRepair]) -> Result<Fates, Stop> {
         let mut fates = Fates::default();
-        self.doubt_ends(items).await?;
-        let items = self.end_strange::<ClerkUserId>(items, &mut fates).await?;
-        let (over, living): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| ends(item));
-        let written = self.write_listed_users(&living).await?;
-        let is_written = |item: &&ToRepair| written.contains(item.clerk_id.as_str());
-        let (done, open): (Vec<_>, Vec<_>) = living.into_iter().partition(is_written);
-        for item in done {
-            fates.note(item, Fate::Repaired);
-        }
+        let items = self.begin_repair::<ClerkUserId>(items, &mut fates).await?;
+        let written = self.write_listed_users(&items).await?;
+        let open = fates.note_written(items, &written);
+        let (over, open): (Vec<_>, Vec<_>) = open.into_iter().partition(|item| ends(item));
         for some in open.chunks(IDS_AT_ONCE) {
             if self.has_time() {
                 self.keep().await?;
@@ -47,10 +38,7 @@ impl Work<'_> {
 
     /// Writes what was listed; and returns whom that was enough for.
     async fn write_listed_users(&self, items: &[&ToRepair]) -> Result<HashSet<String>, Stop> {
-        let ids: Vec<&str> = items.iter().map(|item| item.clerk_id.as_str()).collect();
-        if ids.is_empty() {
-            return Ok(HashSet::new());
-        }
+        let ids = living_ids(items);
         let listed = self.db.listed_users(self.run.id, &ids).await?;
         let users: Vec<User> = listed.into_iter().map(as_seen).collect();
         let sightings: Vec<_> = users
@@ -60,12 +48,8 @@ impl Work<'_> {
                 ..Sighting::of(user, Origin::Listed)
             })
             .collect();
-        let applied = apply::apply_each(self.db, &sightings, Check::No).await?;
-        let written = users.iter().zip(applied).filter(|(_, applied)| {
-            let outcome = applied.map(|it| it.outcome);
-            outcome == Some(Outcome::Applied)
-        });
-        Ok(written.map(|(user, _)| user.id.to_string()).collect())
+        self.write_listed(&sightings, |it| it.clerk_id.as_str())
+            .await
     }
 
     async fn ask_and_write_users(
@@ -104,15 +88,8 @@ impl Work<'_> {
         self.throttle.take(items.len()).await?;
         let ids: Vec<ClerkUserId> = ids(items);
         let (clerk, budget) = (self.clerk, Budget::until(self.until));
-        let answers: Vec<_> = stream::iter(&ids)
-            .map(|id| clerk.user(id, budget))
-            .buffered(N_AT_ONCE)
-            .collect()
-            .await;
-        let mut seen = Vec::new();
-        for answer in answers {
-            seen.push(known(answer)?);
-        }
+        let answers = each(&ids, async |id| clerk.user(id, budget).await).await;
+        let seen: Vec<_> = answers.into_iter().map(known).collect::<Result<_, _>>()?;
         let sightings: Vec<_> = ids
             .iter()
             .zip(&seen)
