@@ -12,8 +12,8 @@ import {
 } from "./support/panel.ts";
 import { clerk, PANEL_URL, people } from "./support/world.ts";
 
-/** All that a first view loads may weigh so much. */
-const MAX_FIRST_VIEW_KB = 250;
+/** All that a first view loads may weigh so much; with Clerk's package it is 24 kB more. */
+const MAX_FIRST_VIEW_KB = 225;
 /** Tokens of the sign-in page live for a minute. */
 const TOKEN_SECONDS = 60;
 
@@ -197,7 +197,7 @@ test("no secret is in what the browser loads", async ({ page }) => {
   }
 });
 
-test("all that the first view loads weighs less than 250 kB", async ({ page }) => {
+test("all that the first view loads weighs less than 225 kB", async ({ page }) => {
   const texts = await loadedBy(page, async () => {
     await signIn(page, "Ada Lovelace");
     await page.getByRole("table").waitFor();

@@ -1,3 +1,4 @@
+import { lazyRouteComponent } from "@tanstack/react-router";
 import {
   type CellData,
   type ColumnDef,
@@ -9,14 +10,17 @@ import {
   useTable,
 } from "@tanstack/react-table";
 import { ArrowDown, ArrowUp } from "lucide-react";
-import { type ReactNode, useCallback, useEffect, useRef } from "react";
+import { type ReactNode, type Ref, Suspense, useCallback, useEffect, useRef } from "react";
 import { Checkbox } from "./Checkbox.tsx";
 import { classes } from "./classes.ts";
 import styles from "./DataTable.module.css";
 import { LoadMore, type More } from "./LoadMore.tsx";
 import { EmptyState, ErrorState, Skeleton } from "./states.tsx";
 import { cellClass, TableRow } from "./TableRow.tsx";
-import { useVirtualRows } from "./virtualRows.ts";
+
+/** So many rows are drawn without a thought; more, and it matters which ones are in sight. */
+const MAX_PLAIN = 100;
+const VirtualBody = lazyRouteComponent(() => import("./VirtualBody.tsx"), "VirtualBody");
 
 const features = tableFeatures({ rowSelectionFeature });
 export type Features = typeof features;
@@ -80,7 +84,6 @@ export function DataTable<T extends RowData>(props: DataTableProps<T>) {
       selection?.onSelect(next);
     },
   });
-  const shown = useVirtualRows(rows.length, virtual?.rowHeight);
   const select = useSelect(table.getRowModel().rows, selection);
 
   if (props.error && rows.length === 0) {
@@ -102,6 +105,22 @@ export function DataTable<T extends RowData>(props: DataTableProps<T>) {
   }
 
   const all = table.getRowModel().rows;
+  const rowsOf = (first: number, end: number, rowRef?: Ref<HTMLTableRowElement>) =>
+    all
+      .slice(first, end)
+      .map((row) => (
+        <TableRow
+          key={row.id}
+          row={row}
+          columns={columns}
+          isSelected={row.getIsSelected()}
+          selectLabel={selection && `Select ${selection.labelOf(row.id)}`}
+          onSelect={select}
+          rowIndex={virtual && row.index + 2}
+          rowRef={rowRef}
+        />
+      ));
+  const allRows = <tbody>{rowsOf(0, all.length)}</tbody>;
   return (
     <>
       <div
@@ -148,36 +167,17 @@ export function DataTable<T extends RowData>(props: DataTableProps<T>) {
               </tr>
             ))}
           </thead>
-          <tbody ref={shown.bodyRef}>
-            <Gap height={shown.above} />
-            {all.slice(shown.first, shown.end).map((row) => (
-              <TableRow
-                key={row.id}
-                row={row}
-                columns={columns}
-                isSelected={row.getIsSelected()}
-                selectLabel={selection && `Select ${selection.labelOf(row.id)}`}
-                onSelect={select}
-                rowIndex={virtual && row.index + 2}
-                rowRef={shown.rowRef}
-              />
-            ))}
-            <Gap height={shown.below} />
-          </tbody>
+          {virtual && all.length > MAX_PLAIN ? (
+            <Suspense fallback={allRows}>
+              <VirtualBody nRows={all.length} rowHeight={virtual.rowHeight} rowsOf={rowsOf} />
+            </Suspense>
+          ) : (
+            allRows
+          )}
         </table>
       </div>
       {props.more && <LoadMore {...props.more} nShown={rows.length} />}
     </>
-  );
-}
-
-/** What the rows that are not drawn would take. */
-function Gap({ height }: { height: number }) {
-  if (height === 0) return null;
-  return (
-    <tr aria-hidden className={styles.gap}>
-      <td style={{ height }} />
-    </tr>
   );
 }
 

@@ -40,9 +40,11 @@ export function SharedMenuTrigger<T>(props: {
 export function SharedMenu<T>(props: {
   handle: MenuHandle<T>;
   entriesOf: (subject: T) => MenuEntry[];
+  /** For what may be needed next. */
+  onOpen?: () => void;
 }) {
   return (
-    <Base.Root handle={props.handle}>
+    <Base.Root handle={props.handle} onOpenChange={(isOpen) => isOpen && props.onOpen?.()}>
       {({ payload }) => <Popup entries={payload === undefined ? [] : props.entriesOf(payload)} />}
     </Base.Root>
   );

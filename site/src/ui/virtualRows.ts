@@ -8,7 +8,7 @@ const N_BEYOND = 12;
 
 interface VirtualRows {
   bodyRef: Ref<HTMLTableSectionElement>;
-  rowRef: Ref<HTMLTableRowElement> | undefined;
+  rowRef: (row: HTMLTableRowElement | null) => void;
   /** The first row that is drawn, and the one after the last. */
   first: number;
   end: number;
@@ -17,21 +17,16 @@ interface VirtualRows {
   below: number;
 }
 
-/** Without a height, all rows are drawn. */
-export function useVirtualRows(nRows: number, rowHeight: number | undefined): VirtualRows {
-  const isVirtual = rowHeight !== undefined;
+export function useVirtualRows(nRows: number, rowHeight: number): VirtualRows {
   const bodyRef = useRef<HTMLTableSectionElement>(null);
-  const top = useTop(bodyRef, isVirtual);
+  const top = useTop(bodyRef);
   const virtualizer = useWindowVirtualizer<HTMLTableRowElement>({
     count: nRows,
-    enabled: isVirtual,
-    estimateSize: () => rowHeight ?? 0,
+    estimateSize: () => rowHeight,
     overscan: N_BEYOND,
     scrollMargin: top,
     useFlushSync: false,
   });
-  if (!isVirtual) return { bodyRef, rowRef: undefined, first: 0, end: nRows, above: 0, below: 0 };
-
   const items = virtualizer.getVirtualItems();
   const first = items.at(0);
   const last = items.at(-1);
@@ -46,10 +41,9 @@ export function useVirtualRows(nRows: number, rowHeight: number | undefined): Vi
 }
 
 /** How far an element is from the top of the page; what stands above it may grow. */
-function useTop(ref: { current: HTMLElement | null }, isWanted: boolean): number {
+function useTop(ref: { current: HTMLElement | null }): number {
   const [top, setTop] = useState(0);
   useEffect(() => {
-    if (!isWanted) return;
     const measure = () => {
       const element = ref.current;
       if (element) setTop(Math.round(element.getBoundingClientRect().top + window.scrollY));
@@ -57,6 +51,6 @@ function useTop(ref: { current: HTMLElement | null }, isWanted: boolean): number
     const observer = new ResizeObserver(measure);
     observer.observe(document.body);
     return () => observer.disconnect();
-  }, [ref, isWanted]);
+  }, [ref]);
   return top;
 }

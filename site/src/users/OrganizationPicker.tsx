@@ -8,22 +8,24 @@ import { useApi } from "../auth/session.ts";
 import field from "../ui/field.module.css";
 import { classes, sentenceOf } from "../ui/index.ts";
 import popup from "../ui/popup.module.css";
-import styles from "./OrganizationFilter.module.css";
+import styles from "./OrganizationPicker.module.css";
 import { countOf } from "./words.ts";
 
 const PAUSE_MS = 200;
 const NONE: Organization[] = [];
 
-interface OrganizationFilterProps {
+export interface OrganizationPickerProps {
   /** The Clerk id of the organization. */
   value: string | undefined;
   onChange: (clerkId: string | undefined) => void;
+  /** Somebody asked for it just now. */
+  isOpenAtOnce: boolean;
 }
 
-/** Whose members are shown: an organization that is looked for by its name. */
-export function OrganizationFilter({ value, onChange }: OrganizationFilterProps) {
+/** An organization that is looked for by its name. */
+export function OrganizationPicker({ value, onChange, isOpenAtOnce }: OrganizationPickerProps) {
   const api = useApi();
-  const [isOpen, setIsOpen] = useState(false);
+  const [isOpen, setIsOpen] = useState(isOpenAtOnce);
   const [text, setText] = useState("");
   const search = useSettled(text);
   const found = useQuery({ ...organizationsQuery(api, search), enabled: isOpen });

@@ -7,6 +7,7 @@ import {
   SharedMenu,
   SharedMenuTrigger,
 } from "../ui/index.ts";
+import { preloadDialogs } from "./dialogs.tsx";
 import { nameOf } from "./words.ts";
 
 /** What can be done with a user. */
@@ -35,7 +36,13 @@ export function UserMenuButton({ user, handle }: { user: User; handle: MenuHandl
 /** The menu behind all of them. */
 export function UserMenu(props: { handle: MenuHandle<User>; actions: UserActions }) {
   const { handle, actions } = props;
-  return <SharedMenu handle={handle} entriesOf={(user) => entriesOf(user, actions)} />;
+  return (
+    <SharedMenu
+      handle={handle}
+      entriesOf={(user) => entriesOf(user, actions)}
+      onOpen={preloadDialogs}
+    />
+  );
 }
 
 function entriesOf(user: User, actions: UserActions): MenuEntry[] {

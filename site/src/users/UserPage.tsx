@@ -18,11 +18,10 @@ import {
   Panel,
   Skeleton,
 } from "../ui/index.ts";
-import { EditUserDialog } from "./EditUserDialog.tsx";
+import { EditUserDialog, RoleDialog } from "./dialogs.tsx";
 import { EmailChangePanel } from "./EmailChangePanel.tsx";
 import { HistoryPanel } from "./HistoryPanel.tsx";
 import { MembershipsPanel } from "./MembershipsPanel.tsx";
-import { RoleDialog } from "./RoleDialog.tsx";
 import { ClerkBadge, RoleBadge, StateBadge } from "./UserBadges.tsx";
 import styles from "./UserPage.module.css";
 import { UserPageFacts } from "./UserPageFacts.tsx";
