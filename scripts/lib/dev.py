@@ -857,9 +857,11 @@ def parked_event(stack):
     with stack.holding_webhooks():
         now = stack.control("POST", "clock", {})["now"]
         stack.control("POST", "clock", {"set_ms": now})
-        first = stack.message_of(lambda: stack.control("PATCH", f"users/{user}", {"first_name": "Bruna"}))
-        second = stack.message_of(lambda: stack.control("PATCH", f"users/{user}", {"first_name": "Brunhilde"}))
-        stack.control("POST", "clock", {"resume": True})
+        try:
+            first = stack.message_of(lambda: stack.control("PATCH", f"users/{user}", {"first_name": "Bruna"}))
+            second = stack.message_of(lambda: stack.control("PATCH", f"users/{user}", {"first_name": "Brunhilde"}))
+        finally:
+            stack.control("POST", "clock", {"resume": True})
         gone = stack.message_of(lambda: stack.in_clerk("DELETE", f"users/{user}"))
         stack.control("DELETE", f"messages/{gone['id']}")
         expect("the first one's answer", stack.deliver(first), (200, {"outcome": "applied"}))
@@ -1131,10 +1133,18 @@ def run_beside_schedule(stack, command):
         while process.poll() is None:
             tick_after(stack, SECONDS_BETWEEN_TICKS_MEANWHILE)
     finally:
-        # Also what it left behind.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        end_with_its_children(process)
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def end_with_its_children(process):
+    """First it may tidy up; what it leaves behind is killed."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=5)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def open_panel(stack):

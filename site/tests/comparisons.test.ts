@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before } from "node:test";
 import type { Locator, Page } from "playwright-core";
+import { ended, mendEverything, RUNS, report } from "./support/comparisons.ts";
 import {
   expectNoSeriousAxeFindings,
   expectStableLayout,
@@ -14,42 +15,11 @@ import {
 import { api, clerk, people, rowOf, sql, until } from "./support/world.ts";
 
 const COMPARISONS = "/admin/sync/comparisons";
-const RUNS = "/api/admin/sync/reconcile";
 /** Long enough for somebody to see how far it is. */
 const SLOW_MS = 2_500;
 
 before(mendEverything);
 after(mendEverything);
-
-/** Both sides are equal, whatever was damaged before. */
-async function mendEverything(): Promise<void> {
-  await clerk.calm();
-  await clerk.delivered();
-  await endWhatIsUnderWay();
-  const wish = { mode: "repair", maxDeletions: 1000, maxDemotions: 1000 };
-  const { status, body } = await api("POST", RUNS, wish);
-  assert.equal(status, 202, JSON.stringify(body));
-  await ended(body.id, "done");
-}
-
-async function endWhatIsUnderWay(): Promise<void> {
-  const { runs } = (await api("GET", RUNS)).body;
-  const isOpen = (run: { finishedAt: string | null }) => run.finishedAt === null;
-  for (const { id } of runs.filter(isOpen)) await api("DELETE", `${RUNS}/${id}`);
-}
-
-async function ended(runId: string, state: string): Promise<void> {
-  const found = async () => (await api("GET", `${RUNS}/${runId}`)).body.state;
-  await until(`the run ${runId} ends`, found, state);
-}
-
-/** A comparison that is through, without a page. */
-async function report(): Promise<string> {
-  const { status, body } = await api("POST", RUNS, { mode: "report" });
-  assert.equal(status, 202, JSON.stringify(body));
-  await ended(body.id, "done");
-  return body.id;
-}
 
 function runIdOf(page: Page): string {
   return page.url().split("?")[0]?.split("/").at(-1) ?? "";
@@ -213,6 +183,18 @@ test("the brake holds back more deletions than are usual, and an approval is its
   assert.equal(await nGhosts(), 5);
   await screenshot(page, "comparison-waiting");
   await expectNoSeriousAxeFindings(page);
+  await page.getByRole("button", { name: "Cancel the comparison" }).click();
+  await page.getByText("it cannot be approved any more").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("link", { name: "All comparisons" }).click();
+  await page.getByRole("button", { name: "Compare now" }).click();
+  const replacing = page.getByRole("dialog", { name: "Compare now" });
+  await replacing
+    .getByText("It takes the place of a comparison that waits for an approval")
+    .waitFor();
+  await expectNoSeriousAxeFindings(page);
+  await replacing.getByRole("button", { name: "Cancel" }).click();
+  await page.goBack();
 
   const dialog = page.getByRole("dialog", { name: "Repair" });
   const approve = dialog.getByRole("button", { name: "Approve and repair" });
@@ -279,11 +261,14 @@ test("a comparison that is under way can be cancelled, and a second one leads to
     .getByRole("heading", { name: "Reading Clerk's lists …" })
     .waitFor({ state: "detached" });
   await page.getByRole("row").nth(1).getByText("Cancelled").waitFor();
+  await page.getByText("The comparison is cancelled", { exact: true }).waitFor();
   await until(
     "the run is cancelled",
     async () => (await sql`select state from reconcile_runs where id = ${begun.body.id}`)[0]?.state,
     "cancelled",
   );
+  await page.getByRole("link", { name: "Overview" }).click();
+  await page.getByText("The last comparison was cancelled").waitFor();
 });
 
 test("the last comparisons are listed, and only the last one can be repaired", async ({ page }) => {
@@ -335,6 +320,8 @@ test("a comparison that failed says why, and one that may be of another instance
   await screenshot(page, "comparison-failed");
   await sql`delete from reconcile_runs where id = ${body.id}`;
 
+  const student = await newStudent();
+  await sql`update users set first_name = 'Norma' where clerk_id = ${student}`;
   const other = await report();
   await sql`
     update reconcile_runs set approval = approval || '{"isForeign": true}' where id = ${other}`;
@@ -342,6 +329,24 @@ test("a comparison that failed says why, and one that may be of another instance
   await page.getByRole("alert").getByText("None of our users is in Clerk.").waitFor();
   await expectNoSeriousAxeFindings(page);
   await screenshot(page, "comparison-foreign");
+
+  await page.getByRole("button", { name: "Repair" }).click();
+  const dialog = page.getByRole("dialog", { name: "Repair" });
+  await dialog.getByText("None of our users is in Clerk.").waitFor();
+  const repair = dialog.getByRole("button", { name: "Repair", exact: true });
+  await dialog
+    .getByRole("textbox", { name: "Type 1 to confirm that so many are changed" })
+    .fill("1");
+  assert.ok(await repair.isDisabled(), "nobody has checked the key");
+  await dialog
+    .getByRole("checkbox", { name: "I have checked that the secret key is that of our instance" })
+    .click();
+  assert.ok(await repair.isEnabled());
+  await expectNoSeriousAxeFindings(page);
+  await screenshot(page, "repair-foreign");
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+  await clerk.remove(student);
+  await clerk.delivered();
 });
 
 test("a comparison that nobody knows is an error with a way back", async ({

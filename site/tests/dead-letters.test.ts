@@ -124,8 +124,11 @@ test("all that match are replayed, call after call, and it can be stopped", asyn
     await signIn(page, "Ada Lovelace", `${DEAD_LETTERS}?object=${user}&type=user.updated`);
     await page.getByRole("button", { name: "Replay all that match" }).click();
     const dialog = dialogOf(page);
+    await dialog.getByText(`All dead events of type user.updated about ${user}.`).waitFor();
     await dialog.getByRole("button", { name: "Replay 1,100 events" }).click();
-    await dialog.getByRole("button", { name: "Stop" }).click();
+    await dialog.getByRole("button", { name: "Stop" }).waitFor();
+    // It does not close before it has said what was done.
+    await page.keyboard.press("Escape");
     await dialog.getByText("It was stopped.").waitFor();
     const again = async () => {
       const [row] = await sql`
@@ -193,6 +196,7 @@ test("roles that never reached Clerk are told beside the dead letters", async ({
     await screenshot(page, "dead-letters-roles");
     await page.getByRole("link", { name: "Show the users" }).click();
     await page.getByRole("heading", { name: "Users", level: 1 }).waitFor();
+    await page.waitForURL("**/admin/users?clerkSync=dead");
   } finally {
     await sql`delete from outbox where last_error = 'Clerk refused it'`;
   }

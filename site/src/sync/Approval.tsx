@@ -26,8 +26,8 @@ export function Approval({ repair }: { repair: Repair }) {
       {choice.isApproved && (
         <>
           <p className={styles.muted}>
-            The approval is itself a ceiling, for users, organizations and memberships together: at
-            most so many are done, the most urgent first, and the rest stays held back.
+            The approval is itself a ceiling: at most so many of what was found are done, the most
+            urgent first, and the rest stays held back.
           </p>
           <div className={styles.ceilings}>
             {held.deletions > 0 && (

@@ -2,6 +2,10 @@ import type { Run } from "../api/types.ts";
 import { ConfirmDialog } from "../ui/index.ts";
 import styles from "./dialogs.module.css";
 
+/** What a new comparison means for the one before it. */
+export const TAKES_THE_PLACE =
+  "It takes the place of a comparison that waits for an approval: only the newest one can be repaired.";
+
 interface BeginRepairProps {
   isOpen: boolean;
   isBusy: boolean;
@@ -29,6 +33,7 @@ export function BeginRepairDialog({ usual, onBegin, ...dialog }: BeginRepairProp
             : "."}{" "}
           They wait until you have looked at them and approve.
         </li>
+        <li>{TAKES_THE_PLACE}</li>
         <li>Roles that nobody knows, and addresses that two rows have, are left to a person.</li>
       </ul>
     </ConfirmDialog>

@@ -13,7 +13,11 @@ export function CancelButton({ run }: { run: Run }) {
         isOpen={isAsking}
         onClose={() => setIsAsking(false)}
         title="Cancel this comparison?"
-        description="It ends without a result. What it has mended stays mended, and another one can begin at any time."
+        description={
+          run.state === "waiting"
+            ? "What it found and held back is given up: it cannot be approved any more. What it has mended stays mended, and another one can begin at any time."
+            : "It ends without a result. What it has mended stays mended, and another one can begin at any time."
+        }
         confirmLabel="Cancel it"
         variant="danger"
         isBusy={cancel.isPending}

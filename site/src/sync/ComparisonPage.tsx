@@ -8,6 +8,7 @@ import styles from "./ComparisonPage.module.css";
 import { DriftSection } from "./DriftSection.tsx";
 import { FoundPanel } from "./FoundPanel.tsx";
 import { Actor, Back } from "./links.tsx";
+import { MayBeOld } from "./MayBeOld.tsx";
 import { RepairDialog } from "./RepairDialog.tsx";
 import { RunNotices } from "./RunNotices.tsx";
 import { RunProgress } from "./RunProgress.tsx";
@@ -21,11 +22,11 @@ export default function ComparisonPage() {
   const { runId } = route.useParams();
   const { data: run, error, refetch } = useRun(runId);
   const others = useRuns();
-  const runs = others.data?.runs ?? [];
+  const runs = others.data?.runs;
   // Whether it is the last one decides what is said above all else.
   const isLoading = others.isPending || (!run && !error);
   const [isRepairing, setIsRepairing] = useState(false);
-  const canRepair = run && isRepairable(run, runs) && mendableClasses(run).length > 0;
+  const canRepair = run && runs && isRepairable(run, runs) && mendableClasses(run).length > 0;
 
   return (
     <Page
@@ -46,7 +47,8 @@ export default function ComparisonPage() {
       }
     >
       {isLoading && <Skeleton nLines={3} height={160} />}
-      {!isLoading && run && <Course run={run} isLast={!hasNewer(run, runs)} />}
+      {run && <MayBeOld error={error} />}
+      {!isLoading && run && <Course run={run} isLast={runs && !hasNewer(run, runs)} />}
       {!isLoading && !run && <ErrorState error={error} onRetry={() => void refetch()} />}
       {run && <RepairDialog run={run} isOpen={isRepairing} onClose={() => setIsRepairing(false)} />}
     </Page>
@@ -66,7 +68,7 @@ function Head({ run }: { run: Run }) {
   );
 }
 
-function Course({ run, isLast }: { run: Run; isLast: boolean }) {
+function Course({ run, isLast }: { run: Run; isLast: boolean | undefined }) {
   // Before that, nobody knows what differs.
   const hasFound = run.comparedAt !== null || nOfRun(run) > 0;
   return (

@@ -1,21 +1,24 @@
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Run } from "../api/types.ts";
-import { Button, Page, Panel } from "../ui/index.ts";
-import { BeginRepairDialog } from "./BeginRepairDialog.tsx";
+import { Button, ConfirmDialog, Page, Panel } from "../ui/index.ts";
+import { BeginRepairDialog, TAKES_THE_PLACE } from "./BeginRepairDialog.tsx";
 import { CancelButton } from "./CancelButton.tsx";
 import styles from "./ComparisonsPage.module.css";
+import { MayBeOld } from "./MayBeOld.tsx";
 import { RunProgress } from "./RunProgress.tsx";
 import { RunsTable } from "./RunsTable.tsx";
-import { isOpen } from "./runs.ts";
+import { isOpen, isRepairable } from "./runs.ts";
 import { useBegin, useRuns } from "./useRun.ts";
 
 export default function ComparisonsPage() {
   const { data, error, isPending, refetch } = useRuns();
   const begin = useBegin();
   const [isAsking, setIsAsking] = useState(false);
+  const [isAskingToCompare, setIsAskingToCompare] = useState(false);
   const runs = data?.runs ?? [];
   const underWay = runs.find(isOpen);
+  const isWaiting = runs.some((run) => run.state === "waiting" && isRepairable(run, runs));
 
   return (
     <Page
@@ -24,16 +27,30 @@ export default function ComparisonsPage() {
       actions={
         <>
           <Button onClick={() => setIsAsking(true)}>Compare and repair</Button>
-          <Button variant="primary" isBusy={begin.isPending} onClick={() => begin.mutate("report")}>
+          <Button
+            variant="primary"
+            isBusy={begin.isPending}
+            onClick={() => (isWaiting ? setIsAskingToCompare(true) : begin.mutate("report"))}
+          >
             Compare now
           </Button>
         </>
       }
     >
+      {data && <MayBeOld error={error} />}
       {underWay && <UnderWay run={underWay} />}
       <Panel title="The last comparisons" isFlush>
         <RunsTable runs={runs} isLoading={isPending} error={error} onRetry={() => void refetch()} />
       </Panel>
+      <ConfirmDialog
+        isOpen={isAskingToCompare}
+        isBusy={begin.isPending}
+        onClose={() => setIsAskingToCompare(false)}
+        title="Compare now"
+        description={`All that Clerk has is compared with all that is here. ${TAKES_THE_PLACE}`}
+        confirmLabel="Compare"
+        onConfirm={() => begin.mutate("report", { onSettled: () => setIsAskingToCompare(false) })}
+      />
       <BeginRepairDialog
         isOpen={isAsking}
         isBusy={begin.isPending}

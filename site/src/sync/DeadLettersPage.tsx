@@ -90,7 +90,7 @@ export default function DeadLettersPage() {
         target={target}
         isOpen={isReplaying}
         onClose={() => setIsReplaying(false)}
-        onClosed={() => setSelected({})}
+        onReplayed={() => setSelected({})}
       />
     </Page>
   );

@@ -10,7 +10,9 @@ export function DeadRoles({ nRoles }: { nRoles: number }) {
       Besides these events, {nOf(nRoles, "role")} that {nRoles === 1 ? "was" : "were"} set here
       never reached Clerk, which refused {nRoles === 1 ? "it" : "them"} or gave no answer for a day.
       Set the role of such a user again, or have a comparison take back what Clerk has.{" "}
-      <Link to="/admin/users">Show the users</Link>
+      <Link to="/admin/users" search={{ clerkSync: "dead" }}>
+        Show the users
+      </Link>
     </Notice>
   );
 }

@@ -1,15 +1,17 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi, useNavigate } from "@tanstack/react-router";
-import { useEffect } from "react";
+import { useEffect, useRef } from "react";
 import { type DriftFilter, driftQuery } from "../api/queries.ts";
 import type { Drift, Run } from "../api/types.ts";
 import { useApi } from "../auth/session.ts";
 import { Button, EmptyState, ErrorState, Panel, Skeleton } from "../ui/index.ts";
+import { LoadMore } from "../ui/LoadMore.tsx";
 import { DifferenceCard } from "./DifferenceCard.tsx";
 import { DriftFilters } from "./DriftFilters.tsx";
 import styles from "./DriftSection.module.css";
+import { MayBeOld } from "./MayBeOld.tsx";
+import { errorBehind, moreOf } from "./pages.ts";
 import { isOpen, nOfRun } from "./runs.ts";
-import { number } from "./words.ts";
 
 const route = getRouteApi("/admin/sync/comparisons/$runId");
 const NO_FILTER = { class: undefined, state: undefined, object: undefined };
@@ -33,6 +35,7 @@ export function DriftSection({ run }: { run: Run }) {
   return (
     <Panel title="The differences" description="The most urgent first.">
       <DriftFilters filter={filter} onFilter={onFilter} />
+      <MayBeOld error={errorBehind(drift)} />
       {found ? (
         <Differences found={found} onClear={() => onFilter(NO_FILTER)} />
       ) : drift.error ? (
@@ -40,22 +43,21 @@ export function DriftSection({ run }: { run: Run }) {
       ) : (
         <Skeleton nLines={3} height={150} />
       )}
-      {drift.hasNextPage && (
-        <footer className={styles.more}>
-          <Button isBusy={drift.isFetchingNextPage} onClick={() => void drift.fetchNextPage()}>
-            Show more
-          </Button>
-        </footer>
-      )}
+      {found && found.length > 0 && <LoadMore {...moreOf(drift)} nShown={found.length} />}
     </Panel>
   );
 }
 
 /** While it is mended, what is shown of it follows the counts. */
-function useFresh(run: Run, refetch: () => unknown) {
+function useFresh(run: Run, refetch: (options: { cancelRefetch: boolean }) => unknown) {
   const counted = isOpen(run) ? `${run.progress.repaired.done} ${nOfRun(run)}` : run.state;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: whenever the counts change.
-  useEffect(() => void refetch(), [counted, refetch]);
+  const before = useRef(counted);
+  useEffect(() => {
+    if (before.current === counted) return;
+    before.current = counted;
+    // One that is on its way is not begun anew, so that it can come to its end.
+    void refetch({ cancelRefetch: false });
+  }, [counted, refetch]);
 }
 
 function Differences({ found, onClear }: { found: Drift[]; onClear: () => void }) {
@@ -70,15 +72,12 @@ function Differences({ found, onClear }: { found: Drift[]; onClear: () => void }
     );
   }
   return (
-    <>
-      <ul className={styles.list} aria-label="Differences">
-        {found.map((difference) => (
-          <li key={difference.id}>
-            <DifferenceCard difference={difference} />
-          </li>
-        ))}
-      </ul>
-      <p className={styles.shown}>{number(found.length)} shown.</p>
-    </>
+    <ul className={styles.list} aria-label="Differences">
+      {found.map((difference) => (
+        <li key={difference.id}>
+          <DifferenceCard difference={difference} />
+        </li>
+      ))}
+    </ul>
   );
 }

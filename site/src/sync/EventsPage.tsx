@@ -8,6 +8,8 @@ import { Button, type Columns, columnsOf, DataTable, Page, Panel, Toolbar } from
 import { OutcomeBadge } from "./badges.tsx";
 import { EventLink, EventObject, Received } from "./eventTable.tsx";
 import { ObjectFilter, OutcomeFilter, TypeFilter } from "./filters.tsx";
+import { MayBeOld } from "./MayBeOld.tsx";
+import { errorBehind, moreOf } from "./pages.ts";
 import { refusedField } from "./refusals.ts";
 
 const route = getRouteApi("/admin/sync/events");
@@ -72,6 +74,7 @@ export default function EventsPage() {
         <OutcomeFilter filter={filter} onFilter={onFilter} />
         <TypeFilter filter={filter} onFilter={onFilter} />
       </Toolbar>
+      <MayBeOld error={errorBehind(events)} />
       <Panel isFlush>
         <DataTable
           caption="Events"
@@ -82,11 +85,8 @@ export default function EventsPage() {
           error={objectError ? null : events.error}
           onRetry={() => void events.refetch()}
           empty={emptyFor(filter, () => onFilter(NO_FILTER))}
-          more={{
-            hasMore: events.hasNextPage,
-            isLoading: events.isFetchingNextPage,
-            onLoad: () => void events.fetchNextPage(),
-          }}
+          isOutdated={events.isPlaceholderData}
+          more={moreOf(events)}
         />
       </Panel>
     </Page>

@@ -71,11 +71,14 @@ export function OverviewFigures({ overview }: { overview: Overview }) {
   );
 }
 
-function flaggedWords({ users, organizations, memberships }: Overview["flagged"]): string {
+function flaggedWords(flagged: Overview["flagged"]): string {
+  const { users, organizations, memberships } = flagged;
+  const nLists = flagged.walksOfUsers + flagged.walksOfOrganizations;
   const words = [
     users > 0 && nOf(users, "user"),
     organizations > 0 && nOf(organizations, "organization"),
     memberships > 0 && nOf(memberships, "membership"),
+    nLists > 0 && nOf(nLists, "membership list"),
   ];
   return words.filter(Boolean).join(" · ") || "Nothing is in doubt";
 }

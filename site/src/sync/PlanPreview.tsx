@@ -6,10 +6,17 @@ import { planWords } from "./words.ts";
 /** What a repair would do, and what it would hold back. */
 export function PlanPreview({ plan }: { plan: RepairPlan }) {
   const withheld = planWords(plan.withheld);
+  const endsMemberships = "end user" in plan.planned || "end organization" in plan.planned;
   return (
     <div className={styles.plan} aria-live="polite">
       <Part title="Mended now" words={planWords(plan.planned)} />
       <Part title="Held back" words={withheld} isMarked={withheld.length > 0} />
+      {endsMemberships && (
+        <p className={styles.note}>
+          With each organization or user that ends, all of its memberships end, too: also those that
+          are counted as held back.
+        </p>
+      )}
     </div>
   );
 }

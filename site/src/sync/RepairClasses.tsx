@@ -9,7 +9,8 @@ type Repair = ReturnType<typeof useRepair>;
 
 /** Which classes are mended. */
 export function RepairClasses({ run, repair }: { run: Run; repair: Repair }) {
-  const { classes, change, held, isExplicit } = repair;
+  const { choice, classes, change, held } = repair;
+  const nRoles = choice.nRolesBack || held.roles;
   const all = mendableClasses(run);
   const choose = (driftClass: DriftClass, isChosen: boolean) => {
     const chosen = all.filter((it) => (it === driftClass ? isChosen : classes.includes(it)));
@@ -26,14 +27,14 @@ export function RepairClasses({ run, repair }: { run: Run; repair: Repair }) {
           onChange={(isChosen) => choose(it, isChosen)}
         />
       ))}
-      {!isExplicit && held.roles > 0 && (
+      {choice.classes === undefined && nRoles > 0 && (
         <Checkbox
-          label={`Also set back ${nOf(held.roles, "role")} that Clerk refused to take`}
-          isChecked={false}
-          onChange={() => change({ takesBackRoles: true })}
+          label={`Also set back ${nOf(nRoles, "role")} that Clerk refused to take`}
+          isChecked={choice.nRolesBack > 0}
+          onChange={(isChosen) => change({ nRolesBack: isChosen ? nRoles : 0 })}
         />
       )}
-      {isExplicit && classes.includes("stale") && (
+      {choice.classes?.includes("stale") && (
         <p className={styles.muted}>
           Since this class is named, roles that Clerk refused to take go back to what Clerk has,
           too.

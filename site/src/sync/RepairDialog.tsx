@@ -1,19 +1,10 @@
-import { useState } from "react";
 import type { Run } from "../api/types.ts";
-import {
-  Button,
-  Dialog,
-  ErrorState,
-  Notice,
-  Skeleton,
-  sentenceOf,
-  TextField,
-  tell,
-} from "../ui/index.ts";
+import { Button, Dialog, ErrorState, Skeleton } from "../ui/index.ts";
 import { Approval } from "./Approval.tsx";
-import styles from "./dialogs.module.css";
+import { Confirmation } from "./Confirmation.tsx";
 import { PlanPreview } from "./PlanPreview.tsx";
 import { RepairClasses } from "./RepairClasses.tsx";
+import { useConfirmation } from "./useConfirmation.ts";
 import { nOfAction, useApprove, useRepair } from "./useRepair.ts";
 
 interface RepairProps {
@@ -26,39 +17,39 @@ interface RepairProps {
 export function RepairDialog({ run, isOpen, onClose }: RepairProps) {
   const repair = useRepair(run, isOpen);
   const approve = useApprove(run);
-  const [typed, setTyped] = useState("");
   const { plan, choice, wish } = repair;
+  const confirmation = useConfirmation(run, plan.data, choice.isApproved);
 
   const nDeletions = nOfAction(plan.data?.planned, "end");
-  const hasToType = choice.isApproved && nDeletions > 0;
   const isSettled = repair.isValid && plan.data !== undefined && !plan.isPlaceholderData;
   const isEmpty = Object.keys(plan.data?.planned ?? {}).length === 0;
-  const isReady = isSettled && !isEmpty && (!hasToType || typed.trim() === String(nDeletions));
-  const onDone = () => {
-    tell("The repair has begun", "What becomes of each difference is shown below.");
-    onClose();
+  const isReady = isSettled && !isEmpty && confirmation.isGiven;
+  // What is on its way cannot be taken back by closing.
+  const close = () => {
+    if (!approve.isPending) onClose();
   };
 
   return (
     <Dialog
       isOpen={isOpen}
-      onClose={onClose}
+      onClose={close}
       onClosed={() => {
         repair.reset();
-        setTyped("");
-        approve.reset();
+        confirmation.reset();
       }}
       isWide
       title="Repair"
       description="The database takes over what Clerk has. Clerk itself is not changed. This is what would be done now:"
       footer={
         <>
-          <Button onClick={onClose}>Cancel</Button>
+          <Button onClick={close} disabled={approve.isPending}>
+            Cancel
+          </Button>
           <Button
             variant={nDeletions > 0 ? "danger" : "primary"}
             isBusy={approve.isPending}
             disabled={!isReady}
-            onClick={() => approve.mutate(wish, { onSuccess: onDone })}
+            onClick={() => approve.mutate(wish, { onSuccess: onClose })}
           >
             {choice.isApproved ? "Approve and repair" : "Repair"}
           </Button>
@@ -74,20 +65,7 @@ export function RepairDialog({ run, isOpen, onClose }: RepairProps) {
         <Skeleton nLines={1} height={110} />
       )}
       <Approval repair={repair} />
-      {hasToType && (
-        <TextField
-          label={`Type ${nDeletions} to confirm that so many are ended here`}
-          value={typed}
-          onChange={setTyped}
-          inputMode="numeric"
-          autoComplete="off"
-        />
-      )}
-      {approve.error && (
-        <Notice tone="bad">
-          <span className={styles.group}>{sentenceOf(approve.error)}</span>
-        </Notice>
-      )}
+      <Confirmation run={run} confirmation={confirmation} />
     </Dialog>
   );
 }

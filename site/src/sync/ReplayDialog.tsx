@@ -21,23 +21,25 @@ interface ReplayProps {
   target: ReplayTarget;
   isOpen: boolean;
   onClose: () => void;
-  onClosed?: () => void;
+  /** Called when it is gone from the screen, and something was replayed. */
+  onReplayed?: () => void;
 }
 
 /** First counts what would be replayed, then replays it, and shows what became of each. */
-export function ReplayDialog({ target, ...dialog }: ReplayProps) {
+export function ReplayDialog({ target, isOpen, onClose, onReplayed }: ReplayProps) {
   const api = useApi();
   const { state, start, stop, reset } = useReplay(target);
+  // While it runs it stops first, and stays to say what was done.
+  const close = state?.isRunning ? stop : onClose;
   const onClosed = () => {
-    // What runs goes on, and is shown when somebody looks again.
-    if (!state?.isRunning) reset();
-    dialog.onClosed?.();
+    if (state && state.events.length > 0) onReplayed?.();
+    reset();
   };
   const counted = useQuery({
     queryKey: ["replay", target],
     queryFn: ({ signal }) =>
       api.post<Replayed>("/api/admin/sync/replay", { ...target, dryRun: true }, signal),
-    enabled: dialog.isOpen && state === undefined,
+    enabled: isOpen && state === undefined,
     gcTime: 0,
     staleTime: 0,
   });
@@ -45,16 +47,17 @@ export function ReplayDialog({ target, ...dialog }: ReplayProps) {
 
   return (
     <Dialog
-      {...dialog}
+      isOpen={isOpen}
+      onClose={close}
       onClosed={onClosed}
       title={state ? "Replay" : "Replay events"}
       description="What is replayed is taken in again as if it came now, by all rules: what was overtaken meanwhile becomes stale, and what still cannot be read stays as it is."
       footer={
         state ? (
-          <Ending state={state} onStop={stop} onClose={dialog.onClose} />
+          <Ending state={state} onStop={stop} onClose={onClose} />
         ) : (
           <>
-            <Button onClick={dialog.onClose}>Cancel</Button>
+            <Button onClick={onClose}>Cancel</Button>
             <Button variant="primary" disabled={n === 0} onClick={() => void start()}>
               {n === 0 ? "Replay" : `Replay ${nOf(n, "event")}`}
             </Button>
@@ -62,6 +65,7 @@ export function ReplayDialog({ target, ...dialog }: ReplayProps) {
         )
       }
     >
+      <WhatIsMeant target={target} />
       {state ? (
         <Course state={state} />
       ) : (
@@ -72,6 +76,30 @@ export function ReplayDialog({ target, ...dialog }: ReplayProps) {
         />
       )}
     </Dialog>
+  );
+}
+
+/** What a filter takes, in words: it may be more than the list shows. */
+function WhatIsMeant({ target }: { target: ReplayTarget }) {
+  if (!("filter" in target)) return null;
+  const { outcome, type, object } = target.filter;
+  return (
+    <p>
+      All {outcome ?? "dead and parked"} events
+      {type && (
+        <>
+          {" "}
+          of type <code>{type}</code>
+        </>
+      )}
+      {object && (
+        <>
+          {" "}
+          about <code>{object}</code>
+        </>
+      )}
+      .
+    </p>
   );
 }
 
@@ -120,10 +148,11 @@ function Course({ state }: { state: ReplayState }) {
       <Progress label="Replayed" done={state.events.length} total={state.nTotal} />
       {state.error !== undefined && (
         <Notice tone="bad">
-          {sentenceOf(state.error)} What was replayed before stays done; the rest is as it was.
+          {sentenceOf(state.error)} What was replayed before stays done. Some of the rest may have
+          been replayed, too; look at the list.
         </Notice>
       )}
-      {state.isStopped && (
+      {state.isStopped && state.error === undefined && (
         <Notice tone="info">
           {state.isRunning
             ? "It stops after what is under way."
@@ -141,7 +170,8 @@ const MOST_SHOWN = 200;
 function Outcomes({ state }: { state: ReplayState }) {
   const { events } = state;
   if (events.length === 0) {
-    return state.isRunning ? null : <p>There was nothing to replay any more.</p>;
+    const hasNothingToSay = state.isRunning || state.error !== undefined;
+    return hasNothingToSay ? null : <p>There was nothing to replay any more.</p>;
   }
   const found = OUTCOMES.map((outcome) => ({
     outcome,

@@ -1,26 +1,21 @@
 import type { Run } from "../api/types.ts";
 import { Notice } from "../ui/index.ts";
+import { ForeignNotice } from "./ForeignNotice.tsx";
 import { isOpen, mendableClasses, nOfRun } from "./runs.ts";
 import { nOf, sentence } from "./words.ts";
 
 /** What there is to be known before anything else of a comparison. */
-export function RunNotices({ run, isLast }: { run: Run; isLast: boolean }) {
+export function RunNotices({ run, isLast }: { run: Run; isLast: boolean | undefined }) {
   const nWithheld = nOfRun(run, ["withheld"]);
   const isOver = !isOpen(run);
   return (
     <>
-      {run.approval.isForeign && (
-        <Notice tone="bad">
-          <strong>None of our users is in Clerk.</strong> Perhaps the secret key is that of another
-          instance. A repair would end every user here and add strangers: look at the settings
-          before you approve anything.
-        </Notice>
-      )}
+      {run.approval.isForeign && <ForeignNotice />}
       {run.state === "failed" && (
         <Notice tone="bad">
           The comparison failed, and came to no result:{" "}
-          {sentence(run.lastError ?? "nobody knows why")} Mend that, then begin another one; the
-          schedule does so within ten minutes by itself.
+          {sentence(run.lastError ?? "nobody knows why")} Mend that, then begin another one. The
+          schedule begins one when it is due.
         </Notice>
       )}
       {isOver && isLast && nWithheld > 0 && (
@@ -30,9 +25,15 @@ export function RunNotices({ run, isLast }: { run: Run; isLast: boolean }) {
           person to decide. Look at what was found, then review and approve.
         </Notice>
       )}
-      {isOver && !isLast && mendableClasses(run).length > 0 && (
+      {isOver && isLast === false && mendableClasses(run).length > 0 && (
         <Notice tone="info">
           A newer comparison has taken its place, and only the last one can be repaired.
+        </Notice>
+      )}
+      {isOver && isLast === undefined && mendableClasses(run).length > 0 && (
+        <Notice tone="warning">
+          Nobody knows whether this is the last comparison, since the list of them could not be
+          loaded: only the last one can be repaired.
         </Notice>
       )}
     </>

@@ -45,8 +45,10 @@ export function isRepairable(run: Run, runs: Run[]): boolean {
   return hasResult && !hasNewer(run, runs);
 }
 
+/** A run that asked Clerk has put its own lists in the place of the older ones, cancelled or not. */
 export function hasNewer(run: Run, runs: Run[]): boolean {
-  return runs.some((it) => it.createdAt > run.createdAt && it.state !== "cancelled");
+  const countsAtAll = (it: Run) => it.state !== "cancelled" || it.progress.nCalls > 0;
+  return runs.some((it) => it.createdAt > run.createdAt && countsAtAll(it));
 }
 
 /** How long it took, or takes so far, in seconds. */

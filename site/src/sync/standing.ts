@@ -30,6 +30,7 @@ export function standings(overview: Overview): [Standing, ...Standing[]] {
   const needed = [
     silence(overview),
     lastFailure(overview),
+    lastCancelled(overview),
     differences(overview),
     deadLetters(overview),
     deadRoles(overview),
@@ -69,6 +70,16 @@ function lastFailure({ lastRun, currentRun }: Overview): Standing | undefined {
     sentence: "The last comparison failed",
     detail: "Nobody knows whether the two sides are equal until one comes to its end.",
     action: { label: "See why", place: run(lastRun.id) },
+  };
+}
+
+function lastCancelled({ lastRun, currentRun }: Overview): Standing | undefined {
+  if (lastRun?.state !== "cancelled" || currentRun) return undefined;
+  return {
+    tone: "warning",
+    sentence: "The last comparison was cancelled",
+    detail: "What it found and did not mend is not counted here.",
+    action: { label: "Compare all", place: COMPARISONS },
   };
 }
 
@@ -152,7 +163,7 @@ function neverCompared({ drift, currentRun }: Overview): Standing | undefined {
   };
 }
 
-/** How many objects Clerk has to be asked about. */
+/** How many objects, and lists of memberships, Clerk has to be asked about. */
 export function nFlagged({ flagged }: Overview): number {
-  return sum([flagged.users, flagged.organizations, flagged.memberships]);
+  return sum(Object.values(flagged));
 }

@@ -5,14 +5,16 @@ import { useState } from "react";
 import { everythingChanged, runQuery } from "../api/queries.ts";
 import type { DriftClass, RepairPlan, RepairWish, Run } from "../api/types.ts";
 import { useApi } from "../auth/session.ts";
+import { tell, tellError } from "../ui/index.ts";
+import { withWordsForPeople } from "./refusals.ts";
 import { mendableClasses } from "./runs.ts";
 import { sum } from "./words.ts";
 
 /** What somebody has chosen; nothing is chosen while it is undefined. */
 export interface Choice {
   classes: DriftClass[] | undefined;
-  /** Roles that Clerk refused go back to what Clerk has. */
-  takesBackRoles: boolean;
+  /** So many roles that Clerk refused go back to what Clerk has. */
+  nRolesBack: number;
   isApproved: boolean;
   maxDeletions: string | undefined;
   maxDemotions: string | undefined;
@@ -20,7 +22,7 @@ export interface Choice {
 
 export const NOTHING_CHOSEN: Choice = {
   classes: undefined,
-  takesBackRoles: false,
+  nRolesBack: 0,
   isApproved: false,
   maxDeletions: undefined,
   maxDemotions: undefined,
@@ -29,7 +31,7 @@ export const NOTHING_CHOSEN: Choice = {
 export function useRepair(run: Run, isOpen: boolean) {
   const [choice, setChoice] = useState(NOTHING_CHOSEN);
   const classes = choice.classes ?? mendableClasses(run);
-  const isExplicit = choice.classes !== undefined || choice.takesBackRoles;
+  const isExplicit = choice.classes !== undefined || choice.nRolesBack > 0;
   const unapproved: RepairWish = isExplicit ? { classes } : {};
 
   // What goes without an approval tells how much has to be asked for.
@@ -42,7 +44,7 @@ export function useRepair(run: Run, isOpen: boolean) {
 
   const change = (part: Partial<Choice>) => setChoice((choice) => ({ ...choice, ...part }));
   const reset = () => setChoice(NOTHING_CHOSEN);
-  return { choice, change, reset, classes, isExplicit, usual, held, ceilings, wish, plan, isValid };
+  return { choice, change, reset, classes, usual, held, ceilings, wish, plan, isValid };
 }
 
 /** Numbers of a plan, by what is done, whatever the kind. */
@@ -118,7 +120,12 @@ export function useApprove(run: Run) {
       api.post<Run>(`/api/admin/sync/reconcile/${run.id}/repair`, wish),
     onSuccess: (begun) => {
       client.setQueryData(runQuery(api, run.id).queryKey, begun);
+      tell("The repair has begun", "What becomes of each difference is shown at the comparison.");
     },
-    onSettled: () => everythingChanged(client),
+    onError: (error) => tellError("The repair did not begin", withWordsForPeople(error)),
+    // What is shown follows by itself; nobody has to wait for it.
+    onSettled: () => {
+      void everythingChanged(client);
+    },
   });
 }

@@ -1,7 +1,8 @@
 // Replays deliveries, as many calls long as it takes.
 
 import { useQueryClient } from "@tanstack/react-query";
-import { useRef, useState } from "react";
+import { useEffect, useRef, useState } from "react";
+import { ApiError } from "../api/client.ts";
 import { everythingChanged } from "../api/queries.ts";
 import type { Outcome, Replayed, ReplayTarget } from "../api/types.ts";
 import { useApi } from "../auth/session.ts";
@@ -22,6 +23,13 @@ export function useReplay(target: ReplayTarget) {
   const client = useQueryClient();
   const [state, setState] = useState<ReplayState>();
   const isStopped = useRef(false);
+  // Nobody watches any more.
+  useEffect(
+    () => () => {
+      isStopped.current = true;
+    },
+    [],
+  );
 
   const start = async () => {
     isStopped.current = false;
@@ -40,7 +48,7 @@ export function useReplay(target: ReplayTarget) {
         const replayed: Replayed = await api.post<Replayed>("/api/admin/sync/replay", body);
         state = add(state, replayed);
         setState(state);
-        cursor = replayed.nRemaining > 0 ? replayed.nextCursor : null;
+        cursor = nextOf(replayed, cursor);
       } while (cursor !== null && !isStopped.current);
       setState({ ...state, isRunning: false, isStopped: cursor !== null });
     } catch (error) {
@@ -55,6 +63,16 @@ export function useReplay(target: ReplayTarget) {
   };
   const reset = () => setState(undefined);
   return { state, start, stop, reset };
+}
+
+/** Where it goes on; null at the end. */
+function nextOf({ nRemaining, nextCursor }: Replayed, cursor: string | null): string | null {
+  if (nRemaining === 0) return null;
+  if (nextCursor !== null && nextCursor !== cursor) return nextCursor;
+  throw new ApiError(0, {
+    code: "no_progress",
+    error: "More events wait, and the replay did not get any further.",
+  });
 }
 
 function add(state: ReplayState, replayed: Replayed): ReplayState {

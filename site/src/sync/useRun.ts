@@ -12,14 +12,23 @@ import { tell, tellError } from "../ui/index.ts";
 import { isOpen } from "./runs.ts";
 
 const EVERY_SECOND_MS = 1000;
-/** How often somebody looks whether the schedule has begun one. */
+/** How often is looked at what moves rarely, or could not be loaded just now. */
 const CALM_MS = 15_000;
+
+/** What ended may be repaired or cancelled elsewhere, unless nothing can come after it. */
+function paceOf(run: Run): number | false {
+  if (isOpen(run)) return EVERY_SECOND_MS;
+  return run.state === "waiting" || run.state === "done" ? CALM_MS : false;
+}
 
 /** A run; asked for each second while somebody works on it. */
 export function useRun(runId: string) {
   const run = useQuery({
     ...runQuery(useApi(), runId),
-    refetchInterval: ({ state }) => (state.data && isOpen(state.data) ? EVERY_SECOND_MS : false),
+    refetchInterval: ({ state }) => {
+      if (!state.data) return false;
+      return state.error ? CALM_MS : paceOf(state.data);
+    },
   });
   useEnd(run.data && isOpen(run.data));
   return run;
@@ -29,7 +38,8 @@ export function useRun(runId: string) {
 export function useRuns() {
   const runs = useQuery({
     ...runsQuery(useApi()),
-    refetchInterval: ({ state }) => (state.data?.runs.some(isOpen) ? EVERY_SECOND_MS : CALM_MS),
+    refetchInterval: ({ state }) =>
+      state.data?.runs.some(isOpen) && !state.error ? EVERY_SECOND_MS : CALM_MS,
   });
   useEnd(runs.data?.runs.some(isOpen));
   return runs;
@@ -86,7 +96,11 @@ export function useCancel(runId: string) {
     mutationFn: () => api.delete<Run>(`/api/admin/sync/reconcile/${runId}`),
     onSuccess: (run) => {
       client.setQueryData(runQuery(api, runId).queryKey, run);
-      tell("The comparison is cancelled", "What was mended before stays mended.");
+      if (run.state === "cancelled") {
+        tell("The comparison is cancelled", "What was mended before stays mended.");
+      } else {
+        tell("It was over already", "Nothing was cancelled; its result is shown.");
+      }
     },
     onError: (error) => tellError("The comparison was not cancelled", error),
     onSettled: () => everythingChanged(client),

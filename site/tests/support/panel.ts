@@ -42,7 +42,9 @@ function theBrowser(): Promise<Browser> {
   const executablePath = process.env.CHROMIUM;
   assert.ok(executablePath, "CHROMIUM is not set: the path of a Chromium, such as Debian's");
   const isRoot = process.getuid?.() === 0;
-  browser ??= chromium.launch({ executablePath, args: isRoot ? ["--no-sandbox"] : [] });
+  // A container's /dev/shm is too small for it.
+  const args = ["--disable-dev-shm-usage", ...(isRoot ? ["--no-sandbox"] : [])];
+  browser ??= chromium.launch({ executablePath, args });
   return browser;
 }
 

@@ -220,9 +220,10 @@ export const clerk = {
     return (await clerk.control("POST", `invitations/${invitation.id}/accept`, {})).id;
   },
 
-  /** Clerk is up, delivers, and does nothing wrong. */
+  /** Clerk is up, its clock runs, it delivers, and does nothing wrong. */
   async calm(): Promise<void> {
     await clerk.up();
+    await clerk.control("POST", "clock", { resume: true });
     await clerk.control("DELETE", "faults");
     await clerk.control("POST", "auto", { on: true });
   },
