@@ -11,6 +11,26 @@ const proxy = {
   "/_emulator/": emulator,
 };
 
+// What an older version of the panel asks for is gone: the page in its place would be no script.
+const REDIRECTS = `/ /admin/users 302
+/admin/assets/* /404.html 404
+/admin/* /index.html 200
+`;
+
+const NOT_FOUND = `<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>Nothing here</title>
+  </head>
+  <body>
+    <h1>Nothing here</h1>
+    <p>There is no such page. <a href="/admin/users">To the users</a></p>
+  </body>
+</html>
+`;
+
 /** What Netlify reads beside the files: the headers, and that all of /admin is one page. */
 function netlifyFiles(headers: Record<string, string>): Plugin {
   const lines = Object.entries(headers).map(([name, value]) => `  ${name}: ${value}`);
@@ -25,8 +45,8 @@ function netlifyFiles(headers: Record<string, string>): Plugin {
     name: "netlify-files",
     generateBundle() {
       this.emitFile({ type: "asset", fileName: "_headers", source: source.join("\n") });
-      const redirects = "/ /admin/users 302\n/admin/* /index.html 200\n";
-      this.emitFile({ type: "asset", fileName: "_redirects", source: redirects });
+      this.emitFile({ type: "asset", fileName: "_redirects", source: REDIRECTS });
+      this.emitFile({ type: "asset", fileName: "404.html", source: NOT_FOUND });
     },
   };
 }

@@ -86,9 +86,7 @@ function percentile(values: number[], percent: number): number {
 const firstRow = (page: Page, name: string) =>
   rows(page).first().getByRole("link", { name, exact: true }).waitFor();
 
-test("the first of 100,000 users are there at once, found and sorted soon", async ({
-  page,
-}) => {
+test("the first of 100,000 users are there at once, found and sorted soon", async ({ page }) => {
   await openUsers(page);
   const times: number[] = [];
   for (let n = 0; n < N_TRIES; n += 1) {

@@ -89,7 +89,7 @@ test("the last admin stays one: shown at once, taken back, and explained", async
     assert.ok(await dialog(page).getByText("set ADMIN for somebody else").isVisible());
     await expectNoSeriousAxeFindings(page);
     await screenshot(page, "update-role-last-admin");
-    assert.ok(await toast(page, `${ADA} is still ADMIN`).isVisible());
+    assert.ok(await toast(page, `The role of ${ADA} was not set`).isVisible());
     await dialog(page).getByRole("button", { name: "Cancel" }).click();
     await expectCell(page, ADA, "ADMIN");
     assert.equal(await roleHere(people.ada), "ADMIN");
@@ -183,6 +183,43 @@ test("who decides about a role that changed meanwhile sees the new one, and deci
   });
 });
 
+test("the answer for one user leaves the dialog of another as it is", async ({ page }) => {
+  await withPeople([newPerson("Agnes"), newPerson("Bertha")], async (agnes, bertha) => {
+    await openUsers(page);
+    await expectCell(page, agnes.name, "STUDENT");
+    const held = await holdBack(page, /\/api\/admin\/users\//, "PATCH");
+    await updateRole(page, agnes.name, "ADMIN");
+    await held.isAsked;
+    await chooseInMenu(page, bertha.name, "Update role");
+    await dialog(page).getByRole("radio", { name: "INSTRUCTOR" }).click();
+    held.letGo();
+
+    await toast(page, `${agnes.name} is ADMIN now`).waitFor();
+    assert.ok(await dialog(page).getByText(bertha.name).isVisible());
+    assert.ok(await dialog(page).getByRole("radio", { name: "INSTRUCTOR" }).isChecked());
+    await dialog(page).getByRole("button", { name: "Update role" }).click();
+    await toast(page, `${bertha.name} is INSTRUCTOR now`).waitFor();
+    assert.equal(await roleHere(agnes.clerkId), "ADMIN");
+    assert.equal(await roleHere(bertha.clerkId), "INSTRUCTOR");
+  });
+});
+
+test("the dialog of a user opens again while their change is on its way", async ({ page }) => {
+  await withPeople([newPerson("Clara")], async (clara) => {
+    await openUsers(page, { search: clara.email });
+    const held = await holdBack(page, /\/api\/admin\/users\//, "PATCH");
+    await updateRole(page, clara.name, "INSTRUCTOR");
+    await held.isAsked;
+    await dialog(page).waitFor({ state: "detached" });
+    await chooseInMenu(page, clara.name, "Update role");
+    await dialog(page).getByRole("radio", { name: "INSTRUCTOR", checked: true }).waitFor();
+    held.letGo();
+    await toast(page, `${clara.name} is INSTRUCTOR now`).waitFor();
+    assert.ok(await page.getByRole("dialog", { name: "Update role" }).isVisible());
+    assert.equal(await roleHere(clara.clerkId), "INSTRUCTOR");
+  });
+});
+
 test("a role that nobody could set is taken back, and the corner says why", async ({
   page,
   expectProblem,
@@ -194,7 +231,7 @@ test("a role that nobody could set is taken back, and the corner says why", asyn
       route.request().method() === "PATCH" ? route.abort("internetdisconnected") : route.fallback(),
     );
     await updateRole(page, dorothy.name, "ADMIN");
-    await toast(page, `${dorothy.name} is still STUDENT`).waitFor();
+    await toast(page, `Nobody knows yet whether ${dorothy.name} is ADMIN`).waitFor();
     await page
       .getByRole("region", { name: "Notifications" })
       .getByText("The server could not be reached.")

@@ -88,13 +88,23 @@ test("further pages come while somebody scrolls, up to the first user of all", a
   assert.ok((await rows(page).count()) < 60, "only what is in sight is drawn");
 });
 
+test("a blank that somebody types between two words stays while they pause", async ({ page }) => {
+  await openUsers(page);
+  const search = page.getByRole("searchbox", { name: "Search users" });
+  await search.pressSequentially("Ada ");
+  await page.waitForURL(/search=Ada$/);
+  await search.pressSequentially("Lovelace");
+  await page.waitForURL(/search=Ada(\+|%20)Lovelace$/);
+  assert.equal(await search.inputValue(), "Ada Lovelace");
+});
+
 test("a search finds by name, by e-mail and by Clerk id", async ({ page }) => {
   await openUsers(page);
   const search = page.getByRole("searchbox", { name: "Search users" });
   for (const text of ["Turing", "alan@example.com", people.alan]) {
     await search.fill(text);
     await until("the address", async () => searchOf(page).search, text);
-    await page.locator("[aria-busy=true]").waitFor({ state: "detached" });
+    await page.locator("[aria-busy=true]").first().waitFor({ state: "detached" });
     await expectTotal(page, 1);
     assert.deepEqual(await namesShown(page), ["Alan Turing"]);
   }
@@ -131,6 +141,19 @@ test("filters leave those who have all of it, and are cleared together", async (
   await page.getByRole("button", { name: "Clear filters" }).click();
   await expectTotal(page, await nUsers(), false);
   assert.deepEqual(searchOf(page), {});
+});
+
+test("a link leads to those whose role Clerk has, or refused", async ({ page }) => {
+  await withPeople([newPerson("Lise")], async (lise) => {
+    await openUsers(page, { search: lise.email, clerkSync: "synced" });
+    await expectCell(page, lise.name, "synced");
+    await choose(page, "Clerk", "dead");
+    await page.getByRole("heading", { name: "Nobody matches" }).waitFor();
+    assert.equal(searchOf(page).clerkSync, "dead");
+    await page.getByRole("button", { name: "Clear filters" }).last().click();
+    await expectTotal(page, await nUsers(), false);
+    assert.deepEqual(searchOf(page), {});
+  });
 });
 
 test("an organization can be taken out of the filter where it was chosen", async ({ page }) => {

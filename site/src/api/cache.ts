@@ -5,11 +5,13 @@ import { ApiError } from "./client.ts";
 
 /** Whether the caller is an admin is asked anew when the server refuses them something. */
 export function newQueryClient(userId: string): QueryClient {
+  const me = ["users", "one", userId];
   const onError = (error: unknown) => {
-    if (!(error instanceof ApiError && error.status === 403)) return;
-    const me = client.getQueryState(["users", "one", userId]);
-    if (me?.status === "success")
-      void client.invalidateQueries({ queryKey: ["users", "one", userId] });
+    if (!(error instanceof ApiError && [401, 403].includes(error.status))) return;
+    // If it is that very question that failed, its answer is known.
+    if (client.getQueryState(me)?.status === "success") {
+      void client.invalidateQueries({ queryKey: me });
+    }
   };
   const client = new QueryClient({
     queryCache: new QueryCache({ onError }),

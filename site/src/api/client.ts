@@ -8,7 +8,7 @@ export class ApiError extends Error {
   override readonly name = "ApiError";
   /** The status of the answer; 0 if there was none. */
   readonly status: number;
-  /** The server's word for programs; `unreachable` and `unreadable` are the panel's own. */
+  /** The server's word for programs; `unreachable`, `unreadable` and `not_sent` are the panel's own. */
   readonly code: string;
   /** Finds the line in the log. */
   readonly requestId: string | undefined;
@@ -74,7 +74,7 @@ export class Api {
   async #send(method: Method, path: string, call: Call, isFresh: boolean): Promise<Response> {
     const timeout = AbortSignal.timeout(TIMEOUT_MS);
     const headers: Record<string, string> = {
-      authorization: `Bearer ${await this.#tokens.token(isFresh)}`,
+      authorization: `Bearer ${await this.#tokens.token(isFresh).catch(notSent)}`,
     };
     if (call.body !== undefined) headers["content-type"] = "application/json";
     try {
@@ -91,10 +91,27 @@ export class Api {
   }
 }
 
+/** Nobody knows what became of a change: Clerk gave no answer, or we got none that can be read. */
+export function isOutcomeUnknown(error: unknown): boolean {
+  if (!(error instanceof ApiError)) return false;
+  const hasNoAnswer = error.code === "unreachable" || error.code === "unreadable";
+  return hasNoAnswer || error.body.outcome === "unknown";
+}
+
 export function unreachable(): ApiError {
   return new ApiError(0, {
     code: "unreachable",
     error: "The server could not be reached. Look at your connection, then try again.",
+  });
+}
+
+/** Without a token, such as while there is no connection to Clerk, nothing is asked. */
+function notSent(error: unknown): never {
+  if (error instanceof ApiError) throw error;
+  throw new ApiError(0, {
+    code: "not_sent",
+    error:
+      "Clerk could not confirm that you are signed in, so nothing was sent. Look at your connection, then try again.",
   });
 }
 

@@ -7,7 +7,8 @@ export const USER_STATES = ["active", "locked", "banned", "deprovisioned", "dele
 export type UserState = (typeof USER_STATES)[number];
 
 /** Whether Clerk was told the role: not yet, or never, since it refused. */
-export type ClerkSync = "synced" | "pending" | "dead";
+export const CLERK_SYNCS = ["synced", "pending", "dead"] as const;
+export type ClerkSync = (typeof CLERK_SYNCS)[number];
 
 export interface User {
   id: string;
@@ -45,6 +46,7 @@ export interface UserFilter {
   role?: Role | undefined;
   organization?: string | undefined;
   state?: UserState | undefined;
+  clerkSync?: ClerkSync | undefined;
   sort?: UserOrder | undefined;
 }
 

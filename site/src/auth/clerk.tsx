@@ -2,9 +2,15 @@
 
 import { ClerkProvider, useAuth, useClerk } from "@clerk/react";
 import { type ReactNode, useEffect, useMemo } from "react";
-import { Api } from "../api/client.ts";
-import { LoadingPage } from "../ui/index.ts";
+import { Api, ApiError } from "../api/client.ts";
+import { ErrorState, LoadingPage } from "../ui/index.ts";
 import { type Session, SessionProvider } from "./session.ts";
+
+const NO_CLERK = new ApiError(0, {
+  code: "no_clerk",
+  error:
+    "Clerk's script could not be loaded, so nobody can sign in. Look at your connection, then try again.",
+});
 
 /** Shows its children to whoever is signed in, and sends everybody else to Clerk's sign-in page. */
 export default function ClerkGate({ children }: { children: ReactNode }) {
@@ -30,10 +36,14 @@ function Gate({ children }: { children: ReactNode }) {
 
   const session = useMemo<Session | undefined>(() => {
     if (!userId) return undefined;
+    const signOut = () => void clerk.signOut({ redirectUrl: "/admin/users" });
     const token = async (isFresh = false) => (await getToken({ skipCache: isFresh })) ?? "";
-    return { userId, api: new Api({ token }), signOut: () => void clerk.signOut() };
+    return { userId, api: new Api({ token }), signOut };
   }, [userId, getToken, clerk]);
 
+  if (clerk.status === "error") {
+    return <ErrorState error={NO_CLERK} onRetry={() => window.location.reload()} />;
+  }
   if (!session) return <LoadingPage label="Signing in" />;
   return <SessionProvider value={session}>{children}</SessionProvider>;
 }

@@ -15,8 +15,9 @@ import { Checkbox } from "./Checkbox.tsx";
 import { classes } from "./classes.ts";
 import styles from "./DataTable.module.css";
 import { LoadMore, type More } from "./LoadMore.tsx";
-import { EmptyState, ErrorState, Skeleton } from "./states.tsx";
+import { EmptyState, ErrorState, Notice, Skeleton } from "./states.tsx";
 import { cellClass, TableRow } from "./TableRow.tsx";
+import { sentenceOf } from "./toasts.tsx";
 
 /** So many rows are drawn without a thought; more, and it matters which ones are in sight. */
 const MAX_PLAIN = 100;
@@ -71,7 +72,7 @@ interface DataTableProps<T extends RowData> {
 
 /** Rows with columns, and what stands there while there are none. On a phone each row is a card. */
 export function DataTable<T extends RowData>(props: DataTableProps<T>) {
-  const { caption, columns, rows, rowId, selection, sort, virtual } = props;
+  const { caption, columns, rows, rowId, selection, sort, virtual, isOutdated = false } = props;
   const table = useTable({
     features,
     columns,
@@ -123,10 +124,16 @@ export function DataTable<T extends RowData>(props: DataTableProps<T>) {
   const allRows = <tbody>{rowsOf(0, all.length)}</tbody>;
   return (
     <>
+      {/* That the next page could not be loaded is said at the end. */}
+      {Boolean(props.error) && !props.more?.error && (
+        <div className={styles.old}>
+          <Notice tone="warning">This may be old. {sentenceOf(props.error)}</Notice>
+        </div>
+      )}
       <div
         className={classes(virtual ? styles.virtual : styles.scroller)}
-        data-outdated={props.isOutdated || undefined}
-        aria-busy={props.isOutdated || undefined}
+        data-outdated={isOutdated || undefined}
+        aria-busy={isOutdated || undefined}
       >
         <table className={styles.table} aria-rowcount={virtual && virtual.nRows + 1}>
           <caption className="visually-hidden">{caption}</caption>
@@ -176,7 +183,15 @@ export function DataTable<T extends RowData>(props: DataTableProps<T>) {
           )}
         </table>
       </div>
-      {props.more && <LoadMore {...props.more} nShown={rows.length} />}
+      {props.more && (
+        <LoadMore
+          {...props.more}
+          // Nobody knows yet how many the others are.
+          hasMore={props.more.hasMore || isOutdated}
+          isLoading={props.more.isLoading || isOutdated}
+          nShown={rows.length}
+        />
+      )}
     </>
   );
 }

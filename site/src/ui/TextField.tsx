@@ -72,9 +72,10 @@ export function SearchField(props: SearchFieldProps) {
     return () => document.removeEventListener("keydown", focus);
   }, [hasShortcut]);
 
-  // Somebody else changed it, such as the browser's back button.
+  // Somebody else changed it, such as the browser's back button. What was typed comes back without
+  // the blanks around it, which may be the ones between two words.
   useEffect(() => {
-    if (value === told.current) return;
+    if (value === told.current || value === told.current.trim()) return;
     told.current = value;
     setText(value);
   }, [value]);

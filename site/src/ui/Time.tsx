@@ -1,3 +1,5 @@
+import { useSyncExternalStore } from "react";
+
 const ABSOLUTE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "long" });
 
@@ -11,6 +13,7 @@ const UNITS: [unit: Intl.RelativeTimeFormatUnit, seconds: number][] = [
 
 /** How long ago, or until when; the exact time is shown on hovering. */
 export function Time({ at, fallback = "never" }: { at: string | null; fallback?: string }) {
+  useSyncExternalStore(onTick, ticks);
   if (at === null) return <span>{fallback}</span>;
   return (
     <time dateTime={at} title={absolute(at)}>
@@ -18,6 +21,30 @@ export function Time({ at, fallback = "never" }: { at: string | null; fallback?:
     </time>
   );
 }
+
+// One clock for all of them, which stands still while nobody looks at it.
+const TICK_MS = 30_000;
+const listeners = new Set<() => void>();
+let clock: ReturnType<typeof setInterval> | undefined;
+let nTicks = 0;
+
+function onTick(listener: () => void): () => void {
+  listeners.add(listener);
+  clock ??= setInterval(tick, TICK_MS);
+  return () => {
+    listeners.delete(listener);
+    if (listeners.size > 0) return;
+    clearInterval(clock);
+    clock = undefined;
+  };
+}
+
+function tick(): void {
+  nTicks += 1;
+  for (const listener of listeners) listener();
+}
+
+const ticks = () => nTicks;
 
 /** The exact time, for people, in their own zone. */
 export function absolute(at: string): string {

@@ -11,11 +11,13 @@ import { countOf } from "./words.ts";
 interface BulkDialogProps {
   isOpen: boolean;
   onClose: () => void;
+  /** When it is gone from the screen, and nothing is left to do. */
+  onAllDone: () => void;
   users: ReadonlyMap<string, User>;
 }
 
 /** Sets the role of everybody who is selected. */
-export function BulkDialog({ isOpen, onClose, users }: BulkDialogProps) {
+export function BulkDialog({ isOpen, onClose, onAllDone, users }: BulkDialogProps) {
   const { run, start, send, stop, forget } = useBulkRoles();
   const [role, setRole] = useState<Role>();
   const [isAsking, setIsAsking] = useState(false);
@@ -36,6 +38,7 @@ export function BulkDialog({ isOpen, onClose, users }: BulkDialogProps) {
     else onClose();
   };
   const reset = () => {
+    if (run && failedOf(run).length === 0 && unsentOf(run).length === 0) onAllDone();
     forget();
     setRole(undefined);
     setIsAsking(false);

@@ -1,4 +1,5 @@
 import { type FormEvent, useEffect, useId, useRef, useState } from "react";
+import { isOutcomeUnknown } from "../api/client.ts";
 import type { ProfileUpdate, ProfileUpdated, User } from "../api/types.ts";
 import { Button, Dialog, Notice, tell, tellError } from "../ui/index.ts";
 import styles from "./EditUserDialog.module.css";
@@ -18,6 +19,8 @@ import { nameOf } from "./words.ts";
 interface EditUserDialogProps {
   /** Whose profile it is; without one it is closed. */
   user: User | undefined;
+  /** The how manieth opening it is. */
+  opening: number;
   onClose: () => void;
 }
 
@@ -25,15 +28,13 @@ interface EditUserDialogProps {
  * Edits a profile. It closes as soon as somebody saves; if the server refuses, it is open again with
  * all that was typed.
  */
-export function EditUserDialog({ user, onClose }: EditUserDialogProps) {
-  const [opening, setOpening] = useState({ id: user?.id, user, n: 0 });
+export function EditUserDialog({ user, opening, onClose }: EditUserDialogProps) {
+  const [begun, setBegun] = useState({ user, opening });
   // What was typed belongs to one opening. It does not begin anew when the user's values change.
-  if (user?.id !== opening.id) {
-    setOpening({ id: user?.id, user: user ?? opening.user, n: opening.n + (user ? 1 : 0) });
-  }
-  if (!opening.user) return null;
+  if (user && (opening !== begun.opening || !begun.user)) setBegun({ user, opening });
+  if (!begun.user) return null;
   return (
-    <EditUser key={opening.n} user={opening.user} isOpen={user !== undefined} onClose={onClose} />
+    <EditUser key={begun.opening} user={begun.user} isOpen={user !== undefined} onClose={onClose} />
   );
 }
 
@@ -46,7 +47,7 @@ interface EditUserProps {
 function EditUser({ user, isOpen, onClose }: EditUserProps) {
   const formId = useId();
   const form = useRef<HTMLFormElement>(null);
-  const isThere = useIsThere();
+  const isThere = useIsThere(isOpen);
   const [values, setValues] = useState(() => valuesOf(user));
   const [isInviting, setIsInviting] = useState(false);
   // Closed for as long as the new values are shown and the server has not answered.
@@ -59,13 +60,21 @@ function EditUser({ user, isOpen, onClose }: EditUserProps) {
       if (isThere.current) onClose();
     },
     onFailed: (error) => {
-      if (!isThere.current) return tellError(`${nameOf(user)} is as before`, error);
+      if (!isThere.current) return tellError(failureOf(user, error), error);
       setIsAway(false);
       setIsInviting(isInvitationRequired(error));
     },
   });
   const invite = useInvite(user.id);
   const problems = problemsOf(edit.error);
+  const { reset } = edit;
+
+  // A password is kept no longer than the form is in use.
+  useEffect(() => {
+    if (isOpen) return;
+    reset();
+    setValues((values) => ({ ...values, password: "" }));
+  }, [isOpen, reset]);
 
   useEffect(() => {
     if (edit.error) firstToMend(form.current)?.focus();
@@ -152,16 +161,21 @@ function EditUser({ user, isOpen, onClose }: EditUserProps) {
   );
 }
 
-/** Whether the component is still shown when an answer comes. */
-function useIsThere() {
-  const isThere = useRef(true);
+/** Whether the form is still in use when an answer comes. */
+function useIsThere(isOpen: boolean) {
+  const isThere = useRef(isOpen);
   useEffect(() => {
-    isThere.current = true;
+    isThere.current = isOpen;
     return () => {
       isThere.current = false;
     };
-  }, []);
+  }, [isOpen]);
   return isThere;
+}
+
+function failureOf(user: User, error: unknown): string {
+  if (isOutcomeUnknown(error)) return `Nobody knows yet whether ${nameOf(user)} is saved`;
+  return `${nameOf(user)} was not saved`;
 }
 
 /** The first field that the server has something against. */

@@ -24,6 +24,8 @@ export function useEditUser({ onDone, onFailed }: Handlers) {
   const api = useApi();
   const client = useQueryClient();
   return useMutation({
+    // What was sent may be a password: it is forgotten with the form.
+    gcTime: 0,
     mutationFn: ({ user, update }: Edit) =>
       api.patch<ProfileUpdated>(`/api/users/${user.id}`, update),
     onMutate: async ({ user, update, isOptimistic }) => {
@@ -32,7 +34,8 @@ export function useEditUser({ onDone, onFailed }: Handlers) {
       await holdLists(client);
       show(client, user.id, shownAfter(user, update));
     },
-    onSuccess: (done, { user }) => {
+    onSuccess: async (done, { user }) => {
+      await holdLists(client);
       show(client, user.id, done.user);
       void restChanged(client);
       onDone(done);

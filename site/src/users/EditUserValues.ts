@@ -1,6 +1,6 @@
 // What is typed into the form, and what of it is a change.
 
-import { ApiError } from "../api/client.ts";
+import { ApiError, isOutcomeUnknown } from "../api/client.ts";
 import type { ProfileUpdate, User } from "../api/types.ts";
 import { sentenceOf } from "../ui/index.ts";
 
@@ -110,11 +110,4 @@ function fieldsOf(error: unknown): Field[] {
   if (error.code === "email_taken") return ["email"];
   const named = Array.isArray(error.body.fields) ? error.body.fields : [];
   return (Object.keys(LABELS) as Field[]).filter((field) => named.includes(field));
-}
-
-/** Nobody knows what became of it: Clerk gave no answer, or we got none. */
-function isOutcomeUnknown(error: unknown): boolean {
-  return (
-    error instanceof ApiError && (error.code === "unreachable" || error.body.outcome === "unknown")
-  );
 }

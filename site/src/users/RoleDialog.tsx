@@ -1,4 +1,5 @@
-import { useRef, useState } from "react";
+import { useEffect, useRef, useState } from "react";
+import { isOutcomeUnknown } from "../api/client.ts";
 import type { ClerkSync, Role, User } from "../api/types.ts";
 import { useSession } from "../auth/session.ts";
 import { Button, Dialog, Notice, tell, tellError } from "../ui/index.ts";
@@ -10,30 +11,41 @@ import { isOwedToClerk, nameOf } from "./words.ts";
 interface RoleDialogProps {
   /** Whose role; none while it is closed. */
   user: User | undefined;
+  /** The how manieth opening it is. */
+  opening: number;
   onClose: () => void;
+  /** The user as they are, found when their role was refused. */
+  onFound?: (user: User) => void;
 }
 
 /**
  * Sets the role of one user. It closes as soon as somebody decides, since the role is shown at once;
  * if it is refused for a reason that they have to know, it is open again and says so.
  */
-export function RoleDialog({ user, onClose }: RoleDialogProps) {
-  const form = useRoleForm(user);
-  const setRole = useSetRole();
+export function RoleDialog({ user, opening, onClose, onFound }: RoleDialogProps) {
+  const form = useRoleForm(user, opening);
+  const setRole = useSetRole(onFound);
+  const openNow = useRef<number>(undefined);
+  useEffect(() => {
+    openNow.current = user && opening;
+  });
   const cards = useRef<HTMLDivElement>(null);
 
   const submit = async (user: User, role: Role) => {
     form.setError(undefined);
     form.setIsAway(true);
+    // Meanwhile it may be open for somebody else, whom the answer says nothing about.
+    const isStillOpen = () => openNow.current === opening;
     try {
       const { clerkSync } = await setRole.mutateAsync({ user, role });
       tell(
         `${nameOf(user)} is ${role} now`,
         user.clerkId ? WHAT_CLERK_SAYS[clerkSync] : NO_ACCOUNT,
       );
-      onClose();
+      if (isStillOpen()) onClose();
     } catch (error) {
-      tellError(`${nameOf(user)} is still ${user.role}`, error);
+      tellError(failureOf(user, role, error), error);
+      if (!isStillOpen()) return;
       if (!isExplained(error)) return onClose();
       form.setError(error);
       form.setIsAway(false);
@@ -78,22 +90,25 @@ const WHAT_CLERK_SAYS: Record<ClerkSync, string> = {
   dead: "It is set here, but Clerk refused it. The user's history says why.",
 };
 
+function failureOf(user: User, role: Role, error: unknown): string {
+  if (isOutcomeUnknown(error)) return `Nobody knows yet whether ${nameOf(user)} is ${role}`;
+  return `The role of ${nameOf(user)} was not set`;
+}
+
 /** What is chosen, from when the dialog opens until it is gone from the screen. */
-function useRoleForm(user: User | undefined) {
-  const [openFor, setOpenFor] = useState<string>();
+function useRoleForm(user: User | undefined, opening: number) {
+  const [begun, setBegun] = useState<number>();
   const [last, setLast] = useState(user);
   const [role, setRole] = useState<Role>("STUDENT");
   const [error, setError] = useState<unknown>();
   const [isAway, setIsAway] = useState(false);
 
   if (user && user !== last) setLast(user);
-  if (user?.id !== openFor) {
-    setOpenFor(user?.id);
-    if (user) {
-      setRole(user.role);
-      setError(undefined);
-      setIsAway(false);
-    }
+  if (user && opening !== begun) {
+    setBegun(opening);
+    setRole(user.role);
+    setError(undefined);
+    setIsAway(false);
   }
   const choose = (role: Role) => {
     setRole(role);

@@ -3,7 +3,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { ArrowLeft, Pencil, RefreshCw, UserCog } from "lucide-react";
-import { useEffect, useState } from "react";
+import { useEffect } from "react";
 import { ApiError } from "../api/client.ts";
 import { userQuery } from "../api/queries.ts";
 import type { User, UserDetail } from "../api/types.ts";
@@ -26,7 +26,9 @@ import { ClerkBadge, RoleBadge, StateBadge } from "./UserBadges.tsx";
 import styles from "./UserPage.module.css";
 import { UserPageFacts } from "./UserPageFacts.tsx";
 import { UserPageNotices } from "./UserPageNotices.tsx";
+import { useOpening } from "./useOpening.ts";
 import { useSyncUser } from "./useSyncUser.ts";
+import { lookAgainMs } from "./useUsers.ts";
 import { nameOf } from "./words.ts";
 
 const route = getRouteApi("/admin/users/$userId");
@@ -40,7 +42,10 @@ const back = (
 
 export default function UserPage() {
   const { userId } = route.useParams();
-  const { data, error, refetch } = useQuery(userQuery(useApi(), userId));
+  const { data, error, refetch } = useQuery({
+    ...userQuery(useApi(), userId),
+    refetchInterval: ({ state }) => lookAgainMs(state.data ? [state.data.user] : []),
+  });
   useOneAddress(userId, data);
 
   if (data) return <UserView key={data.user.id} detail={data} />;
@@ -160,8 +165,8 @@ interface ActionsProps {
 }
 
 function Actions({ user, isSyncing, onSync }: ActionsProps) {
-  const [roleOf, setRoleOf] = useState<User>();
-  const [edited, setEdited] = useState<User>();
+  const role = useOpening();
+  const edit = useOpening();
   return (
     <>
       {user.clerkId !== null && (
@@ -170,16 +175,16 @@ function Actions({ user, isSyncing, onSync }: ActionsProps) {
           Sync now
         </Button>
       )}
-      <Button onClick={() => setRoleOf(user)}>
+      <Button onClick={() => role.open(user)}>
         <UserCog size={15} aria-hidden />
         Update role
       </Button>
-      <Button variant="primary" onClick={() => setEdited(user)}>
+      <Button variant="primary" onClick={() => edit.open(user)}>
         <Pencil size={15} aria-hidden />
         Edit
       </Button>
-      <RoleDialog user={roleOf} onClose={() => setRoleOf(undefined)} />
-      <EditUserDialog user={edited} onClose={() => setEdited(undefined)} />
+      <RoleDialog user={role.user && user} opening={role.n} onClose={role.close} />
+      <EditUserDialog user={edit.user} opening={edit.n} onClose={edit.close} />
     </>
   );
 }

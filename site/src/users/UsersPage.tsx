@@ -7,6 +7,7 @@ import { SelectionBar } from "./SelectionBar.tsx";
 import { type UserActions, UserMenu } from "./UserMenu.tsx";
 import styles from "./UsersPage.module.css";
 import { UsersToolbar } from "./UsersToolbar.tsx";
+import { useOpening } from "./useOpening.ts";
 import { userColumns } from "./userColumns.tsx";
 import { useSelection } from "./useSelection.ts";
 import { useSyncUser } from "./useSyncUser.ts";
@@ -23,21 +24,22 @@ export default function UsersPage() {
   const { users, total } = list;
   const { sync, syncing } = useSyncUser();
   const navigate = route.useNavigate();
-  const [roleOf, setRoleOf] = useState<User>();
-  const [edited, setEdited] = useState<User>();
+  const role = useOpening();
+  const edit = useOpening();
   const [isBulkOpen, setIsBulkOpen] = useState(false);
   const selection = useSelection(filter, users);
-  const closeRole = useCallback(() => setRoleOf(undefined), []);
 
+  const { open: updateRole } = role;
+  const { open: openEdit } = edit;
   const actions = useMemo<UserActions>(
     () => ({
-      updateRole: setRoleOf,
-      edit: setEdited,
+      updateRole,
+      edit: openEdit,
       sync: (user) => void sync(user),
       showHistory: (user) =>
         void navigate({ to: "/admin/users/$userId", params: { userId: user.id }, hash: "history" }),
     }),
-    [sync, navigate],
+    [updateRole, openEdit, sync, navigate],
   );
   const [menu] = useState(() => newMenuHandle<User>());
   const columns = useMemo(() => userColumns(menu, syncing), [menu, syncing]);
@@ -89,11 +91,17 @@ export default function UsersPage() {
         </Panel>
       </div>
       <UserMenu handle={menu} actions={actions} />
-      <RoleDialog user={roleOf && (byId.get(roleOf.id) ?? roleOf)} onClose={closeRole} />
-      <EditUserDialog user={edited} onClose={() => setEdited(undefined)} />
+      <RoleDialog
+        user={role.user && (byId.get(role.user.id) ?? role.user)}
+        opening={role.n}
+        onClose={role.close}
+        onFound={role.renew}
+      />
+      <EditUserDialog user={edit.user} opening={edit.n} onClose={edit.close} />
       <BulkDialog
         isOpen={isBulkOpen}
         onClose={() => setIsBulkOpen(false)}
+        onAllDone={selection.clear}
         users={selection.users}
       />
     </Page>
@@ -116,8 +124,8 @@ function useFilter() {
     [navigate],
   );
   const clear = useCallback(() => void navigate({ search: ({ sort }) => ({ sort }) }), [navigate]);
-  const { search, role, state, organization } = filter;
-  const isFiltered = [search, role, state, organization].some((it) => it !== undefined);
+  const { search, role, state, clerkSync, organization } = filter;
+  const isFiltered = [search, role, state, clerkSync, organization].some((it) => it !== undefined);
   return { filter, isFiltered, change, clear };
 }
 

@@ -1,5 +1,5 @@
 import { useCallback } from "react";
-import { ROLES, USER_STATES, type UserFilter } from "../api/types.ts";
+import { CLERK_SYNCS, ROLES, USER_STATES, type UserFilter } from "../api/types.ts";
 import { Button, classes, type Option, SearchField, Select, Toolbar } from "../ui/index.ts";
 import { OrganizationFilter } from "./OrganizationFilter.tsx";
 import styles from "./UsersToolbar.module.css";
@@ -45,6 +45,13 @@ export function UsersToolbar({ filter, onFilter, onClear, isFiltered }: UsersToo
         value={filter.state ?? ANY}
         options={withAny("Any state", USER_STATES)}
         onChange={(state) => onFilter({ state: state === ANY ? undefined : state })}
+      />
+      <Select
+        label="Clerk"
+        isLabelHidden
+        value={filter.clerkSync ?? ANY}
+        options={withAny("Any Clerk state", CLERK_SYNCS)}
+        onChange={(clerkSync) => onFilter({ clerkSync: clerkSync === ANY ? undefined : clerkSync })}
       />
       <OrganizationFilter
         value={filter.organization}

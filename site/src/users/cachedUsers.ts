@@ -37,7 +37,8 @@ export function patchUsers(
 }
 
 /** Shows this user as the server just had them. */
-export function showUser(client: QueryClient, user: User): void {
+export async function showUser(client: QueryClient, user: User): Promise<void> {
+  await holdLists(client);
   patchUsers(client, new Set([user.id]), () => user);
 }
 
@@ -45,6 +46,12 @@ export function showUser(client: QueryClient, user: User): void {
 export function restChanged(client: QueryClient): Promise<unknown> {
   return Promise.all([
     client.invalidateQueries({ queryKey: LISTS, refetchType: "none" }),
+    // Whoever was held the first time they were asked for has nothing to show.
+    client.refetchQueries({
+      queryKey: LISTS,
+      type: "active",
+      predicate: ({ state }) => state.data === undefined,
+    }),
     client.invalidateQueries({
       queryKey: ["users"],
       predicate: ({ queryKey }) => queryKey[1] !== "list",

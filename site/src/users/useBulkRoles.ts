@@ -5,7 +5,7 @@ import { usersChanged } from "../api/queries.ts";
 import type { BulkResult, Role } from "../api/types.ts";
 import { useApi } from "../auth/session.ts";
 import { sentenceOf } from "../ui/index.ts";
-import { patchUsers } from "./cachedUsers.ts";
+import { holdLists, patchUsers } from "./cachedUsers.ts";
 
 /** So many are sent at once: few enough that the bar moves, and that somebody can stop. */
 const BATCH = 50;
@@ -49,16 +49,17 @@ export function useBulkRoles() {
       if (shallStop.current) break;
       const { answers, error } = await sendBatch(api, batch, role);
       for (const answer of answers) results.set(answer.userId, answer);
-      showRoles(answers, role);
+      await showRoles(answers, role);
       setRun((run) => run && { ...run, results: new Map(results) });
-      // Who may not do this any more need not be told so for each batch.
-      if (error instanceof ApiError && error.status === 403) break;
+      // Who may not do this any more, or sends what nobody takes, need not be told so for each batch.
+      if (error instanceof ApiError && [401, 403, 422].includes(error.status)) break;
     }
     setRun((run) => run && { ...run, isRunning: false, isStopping: false });
     await usersChanged(client);
   };
 
-  const showRoles = (answers: BulkResult[], role: Role) => {
+  const showRoles = async (answers: BulkResult[], role: Role) => {
+    await holdLists(client);
     const done = new Map(answers.filter(({ ok }) => ok).map((it) => [it.userId, it]));
     patchUsers(client, new Set(done.keys()), (user) => ({
       ...user,
@@ -100,7 +101,17 @@ async function sendBatch(api: Api, userIds: string[], role: Role) {
     return { answers: results, error: undefined };
   } catch (error) {
     const reason = sentenceOf(error);
-    const answers = userIds.map((userId): BulkResult => ({ userId, ok: false, error: reason }));
+    const code = refusalOf(error);
+    const answers = userIds.map(
+      (userId): BulkResult => ({ userId, ok: false, error: reason, ...(code && { code }) }),
+    );
     return { answers, error };
   }
+}
+
+/** The code of a refusal that stands; none if the batch may go through the next time. */
+function refusalOf(error: unknown): string | undefined {
+  if (!(error instanceof ApiError) || error.code === "unreadable") return undefined;
+  const stands = error.status >= 400 && error.status < 500 && error.status !== 429;
+  return stands ? error.code : undefined;
 }

@@ -17,7 +17,12 @@ export function useSelection(filter: UserFilter, loaded: User[]) {
   const [kept, setKept] = useState({ key: "", users: NOBODY });
   // Another filter shows others: nobody shall be changed who is out of sight.
   const key = JSON.stringify({ ...filter, sort: undefined });
-  const users = kept.key === key ? kept.users : NOBODY;
+  const chosen = kept.key === key ? kept.users : NOBODY;
+  // Who is loaded is known better than when they were selected.
+  const users = useMemo(() => {
+    const fresh = byId(loaded);
+    return byId([...chosen.values()].map((user) => fresh.get(user.id) ?? user));
+  }, [chosen, loaded]);
 
   const selected = useMemo(
     () => Object.fromEntries([...users.keys()].map((id) => [id, true as const])),

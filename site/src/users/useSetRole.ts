@@ -10,8 +10,11 @@ interface Wish {
   role: Role;
 }
 
-/** Sets the role of one user: it shows at once, and is taken back if the server refuses. */
-export function useSetRole() {
+/**
+ * Sets the role of one user: it shows at once, and is taken back if the server refuses. `onFound` is
+ * told how the user is then.
+ */
+export function useSetRole(onFound?: (user: User) => void) {
   const api = useApi();
   const client = useQueryClient();
   return useMutation({
@@ -31,7 +34,9 @@ export function useSetRole() {
       const found = await client
         .fetchQuery({ ...userQuery(api, user.id), staleTime: 0, retry: false })
         .catch(() => undefined);
-      if (found) showUser(client, found.user);
+      if (!found) return;
+      await showUser(client, found.user);
+      onFound?.(found.user);
     },
     onSettled: () => restChanged(client),
   });

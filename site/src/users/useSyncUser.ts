@@ -18,7 +18,7 @@ export function useSyncUser() {
       try {
         const path = `/api/sync/user/${encodeURIComponent(user.clerkId ?? "")}`;
         const synced = await api.post<Synced>(path);
-        showUser(client, synced.user);
+        await showUser(client, synced.user);
         tell(...outcomeOf(synced));
       } catch (error) {
         tellError(`${nameOf(user)} was not synced`, error);

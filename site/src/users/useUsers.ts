@@ -16,16 +16,22 @@ export function useUsers(filter: UserFilter) {
   const api = useApi();
   const query = useInfiniteQuery({
     ...usersQuery(api, filter),
-    refetchInterval: ({ state }) => intervalOf(state.data?.pages),
+    // All pages are asked for again, so the more there are, the longer it takes.
+    refetchInterval: ({ state: { data } }) =>
+      lookAgainMs(data ? usersOf(data.pages) : NONE) * Math.max(data?.pages.length ?? 0, 1),
   });
   const pages = query.data?.pages;
-  const users = useMemo(() => pages?.flatMap((page) => page.users) ?? NONE, [pages]);
+  const users = useMemo(() => (pages ? usersOf(pages) : NONE), [pages]);
   return { ...query, users, total: pages?.at(-1)?.total };
 }
 
-/** All pages are asked for again, so the more there are, the longer it takes. */
-function intervalOf(pages: UserPage[] | undefined): number {
+/** Each once: while somebody signs up, the last of one page may be the first of the next. */
+function usersOf(pages: UserPage[]): User[] {
+  return [...new Map(pages.flatMap(({ users }) => users).map((user) => [user.id, user])).values()];
+}
+
+/** When these users are asked for again. */
+export function lookAgainMs(users: User[]): number {
   const isUnderWay = (user: User) => user.clerkSync === "pending" && isOwedToClerk(user);
-  const isPending = pages?.some((page) => page.users.some(isUnderWay));
-  return (isPending ? PENDING_MS : CALM_MS) * Math.max(pages?.length ?? 0, 1);
+  return users.some(isUnderWay) ? PENDING_MS : CALM_MS;
 }

@@ -1,6 +1,6 @@
 // What the address says of the list of users, so that a link shows the same list.
 
-import { ROLES, USER_ORDERS, USER_STATES, type UserFilter } from "../api/types.ts";
+import { CLERK_SYNCS, ROLES, USER_ORDERS, USER_STATES, type UserFilter } from "../api/types.ts";
 import { oneOf, textOf } from "../shell/search.ts";
 
 export function readUsersSearch(search: Record<string, unknown>): UserFilter {
@@ -9,6 +9,7 @@ export function readUsersSearch(search: Record<string, unknown>): UserFilter {
     role: oneOf(ROLES, search.role),
     organization: textOf(search.organization),
     state: oneOf(USER_STATES, search.state),
+    clerkSync: oneOf(CLERK_SYNCS, search.clerkSync),
     sort: oneOf(USER_ORDERS, search.sort),
   };
 }
