@@ -63,7 +63,7 @@ test("a webhook that comes too late is stale, and its page explains why by rule 
   await page
     .getByText(`A newer version of this user (${ours}) was here already, so nothing changed.`)
     .waitFor();
-  await page.getByText("R2").waitFor();
+  await page.getByText("R2", { exact: true }).waitFor();
   const theirs = JSON.parse(older.body).data.updated_at;
   await page.getByText(String(theirs), { exact: true }).waitFor();
   await page.getByText("Nothing changed here.").waitFor();

@@ -1,6 +1,14 @@
 import { Field } from "@base-ui/react/field";
 import { Search } from "lucide-react";
-import { type ComponentProps, type ReactNode, useEffect, useId, useRef, useState } from "react";
+import {
+  type ComponentProps,
+  type ReactNode,
+  useCallback,
+  useEffect,
+  useId,
+  useRef,
+  useState,
+} from "react";
 import { classes } from "./classes.ts";
 import styles from "./field.module.css";
 
@@ -80,14 +88,17 @@ export function SearchField(props: SearchFieldProps) {
     setText(value);
   }, [value]);
 
+  const tell = useCallback(() => {
+    if (text === told.current) return;
+    told.current = text;
+    onSearch(text);
+  }, [text, onSearch]);
+
   useEffect(() => {
     if (text === told.current) return;
-    const timer = setTimeout(() => {
-      told.current = text;
-      onSearch(text);
-    }, PAUSE_MS);
+    const timer = setTimeout(tell, PAUSE_MS);
     return () => clearTimeout(timer);
-  }, [text, onSearch]);
+  }, [text, tell]);
 
   return (
     <div className={styles.search}>
@@ -100,6 +111,8 @@ export function SearchField(props: SearchFieldProps) {
         placeholder={placeholder ?? label}
         value={text}
         onChange={(event) => setText(event.target.value)}
+        // Whoever goes on to a link must not be called back by what they typed before.
+        onBlur={tell}
         className={classes(styles.control, styles.searchInput)}
         data-invalid={error === undefined ? undefined : ""}
         aria-invalid={error !== undefined}
