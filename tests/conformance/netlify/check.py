@@ -166,7 +166,7 @@ def must_hold(function, answer, wanted):
 def main():
     signal.signal(signal.SIGINT, dev.on_signal)
     signal.signal(signal.SIGTERM, dev.on_signal)
-    stack = dev.Stack(is_once=True)
+    stack = dev.Stack(stays_up=False)
     host = None
     with tempfile.TemporaryDirectory(prefix="clerk-sync-netlify.") as work:
         work = pathlib.Path(work)
