@@ -493,23 +493,21 @@ impl Db {
             where r.id = $1
             returning {SHOWN}"
         );
-        let row = self
-            .run(async |client| {
-                client
-                    .query_typed_opt(&statement, &[(&run, Type::UUID)])
-                    .await
-            })
-            .await?;
-        row.as_ref().map(|row| decode(row, "shown")).transpose()
+        self.shown_by(&statement, run).await
     }
 
     /// A run, as shown.
     pub async fn shown_run(&self, run: Uuid) -> Result<Option<Shown>, Error> {
         let statement = format!("select {SHOWN} from reconcile_runs r where r.id = $1");
+        self.shown_by(&statement, run).await
+    }
+
+    /// The run that a statement about it shows.
+    async fn shown_by(&self, statement: &str, run: Uuid) -> Result<Option<Shown>, Error> {
         let row = self
             .run(async |client| {
                 client
-                    .query_typed_opt(&statement, &[(&run, Type::UUID)])
+                    .query_typed_opt(statement, &[(&run, Type::UUID)])
                     .await
             })
             .await?;
