@@ -1,7 +1,6 @@
-import { Checkbox, TextField } from "../ui/index.ts";
+import { Checkbox, countOf, TextField } from "../ui/index.ts";
 import styles from "./dialogs.module.css";
 import type { useRepair } from "./useRepair.ts";
-import { nOf } from "./words.ts";
 
 type Repair = ReturnType<typeof useRepair>;
 
@@ -57,8 +56,8 @@ export function Approval({ repair }: { repair: Repair }) {
 
 function heldWords({ deletions, demotions }: Repair["held"]): string {
   const words = [
-    deletions > 0 ? nOf(deletions, "deletion") : "",
-    demotions > 0 ? nOf(demotions, "demotion") : "",
+    deletions > 0 ? countOf(deletions, "deletion") : "",
+    demotions > 0 ? countOf(demotions, "demotion") : "",
   ];
   return words.filter(Boolean).join(" and ");
 }

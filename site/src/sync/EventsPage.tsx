@@ -8,8 +8,7 @@ import { Button, type Columns, columnsOf, DataTable, Page, Panel, Toolbar } from
 import { OutcomeBadge } from "./badges.tsx";
 import { EventLink, EventObject, Received } from "./eventTable.tsx";
 import { ObjectFilter, OutcomeFilter, TypeFilter } from "./filters.tsx";
-import { MayBeOld } from "./MayBeOld.tsx";
-import { errorBehind, moreOf } from "./pages.ts";
+import { moreOf } from "./pages.ts";
 import { refusedField } from "./refusals.ts";
 
 const route = getRouteApi("/admin/sync/events");
@@ -74,7 +73,6 @@ export default function EventsPage() {
         <OutcomeFilter filter={filter} onFilter={onFilter} />
         <TypeFilter filter={filter} onFilter={onFilter} />
       </Toolbar>
-      <MayBeOld error={errorBehind(events)} />
       <Panel isFlush>
         <DataTable
           caption="Events"

@@ -1,10 +1,10 @@
 import { Link } from "@tanstack/react-router";
 import { CircleCheck } from "lucide-react";
 import { DRIFT_CLASSES, DRIFT_STATES, type DriftClass, type Run } from "../api/types.ts";
-import { Panel } from "../ui/index.ts";
+import { countOf, Panel } from "../ui/index.ts";
 import styles from "./FoundPanel.module.css";
 import { isOpen, nOfClass, nOfRun } from "./runs.ts";
-import { CLASS_WORDS, DRIFT_STATE_WORDS, nOf, number } from "./words.ts";
+import { CLASS_WORDS, DRIFT_STATE_WORDS, number } from "./words.ts";
 
 /** What was found, by class and by what became of it. */
 export function FoundPanel({ run }: { run: Run }) {
@@ -80,7 +80,7 @@ function NothingDiffers({ run }: { run: Run }) {
 }
 
 function whatClerkHas({ progress }: Run): string {
-  const users = nOf(progress.users.done, "user");
-  const organizations = nOf(progress.organizations.done, "organization");
-  return `Clerk has ${users}, ${organizations} and ${nOf(progress.memberships.done, "membership")}.`;
+  const users = countOf(progress.users.done, "user");
+  const organizations = countOf(progress.organizations.done, "organization");
+  return `Clerk has ${users}, ${organizations} and ${countOf(progress.memberships.done, "membership")}.`;
 }

@@ -1,9 +1,9 @@
 import { Link } from "@tanstack/react-router";
 import { DRIFT_CLASSES, type Overview, type RunSummary } from "../api/types.ts";
-import { duration, Figure, Tiles, Time } from "../ui/index.ts";
+import { countOf, duration, Figure, Tiles, Time } from "../ui/index.ts";
 import styles from "./OverviewFigures.module.css";
 import { nFlagged } from "./standing.ts";
-import { count, milliseconds, nOf, number, RUN_STATE_WORDS } from "./words.ts";
+import { count, milliseconds, number, RUN_STATE_WORDS } from "./words.ts";
 
 export function OverviewFigures({ overview }: { overview: Overview }) {
   const { dead, drift, flagged, lagOfLast24Hours: lag, lastRun, outage, outbox, parked } = overview;
@@ -30,7 +30,7 @@ export function OverviewFigures({ overview }: { overview: Overview }) {
             {count(dead.events)}
           </Link>
         }
-        note={nOf(dead.rolePushes, "undelivered role")}
+        note={countOf(dead.rolePushes, "undelivered role")}
         {...(dead.events > 0 && { tone: "warning" })}
       />
       <Figure
@@ -75,10 +75,10 @@ function flaggedWords(flagged: Overview["flagged"]): string {
   const { users, organizations, memberships } = flagged;
   const nLists = flagged.walksOfUsers + flagged.walksOfOrganizations;
   const words = [
-    users > 0 && nOf(users, "user"),
-    organizations > 0 && nOf(organizations, "organization"),
-    memberships > 0 && nOf(memberships, "membership"),
-    nLists > 0 && nOf(nLists, "membership list"),
+    users > 0 && countOf(users, "user"),
+    organizations > 0 && countOf(organizations, "organization"),
+    memberships > 0 && countOf(memberships, "membership"),
+    nLists > 0 && countOf(nLists, "membership list"),
   ];
   return words.filter(Boolean).join(" · ") || "Nothing is in doubt";
 }

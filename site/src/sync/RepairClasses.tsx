@@ -1,9 +1,9 @@
 import type { DriftClass, Run } from "../api/types.ts";
-import { Checkbox } from "../ui/index.ts";
+import { Checkbox, countOf } from "../ui/index.ts";
 import styles from "./dialogs.module.css";
 import { mendableClasses, nOfClass, UNMENDED } from "./runs.ts";
 import type { useRepair } from "./useRepair.ts";
-import { CLASS_WORDS, nOf, number } from "./words.ts";
+import { CLASS_WORDS, number } from "./words.ts";
 
 type Repair = ReturnType<typeof useRepair>;
 
@@ -29,7 +29,7 @@ export function RepairClasses({ run, repair }: { run: Run; repair: Repair }) {
       ))}
       {choice.classes === undefined && nRoles > 0 && (
         <Checkbox
-          label={`Also set back ${nOf(nRoles, "role")} that Clerk refused to take`}
+          label={`Also set back ${countOf(nRoles, "role")} that Clerk refused to take`}
           isChecked={choice.nRolesBack > 0}
           onChange={(isChosen) => change({ nRolesBack: isChosen ? nRoles : 0 })}
         />

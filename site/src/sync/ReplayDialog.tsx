@@ -4,6 +4,7 @@ import { OUTCOMES, type Replayed, type ReplayTarget } from "../api/types.ts";
 import { useApi } from "../auth/session.ts";
 import {
   Button,
+  countOf,
   Dialog,
   ErrorState,
   Facts,
@@ -15,7 +16,7 @@ import {
 import { OutcomeBadge } from "./badges.tsx";
 import styles from "./ReplayDialog.module.css";
 import { type ReplayState, useReplay } from "./useReplay.ts";
-import { nOf, number, OUTCOME_WORDS } from "./words.ts";
+import { number, OUTCOME_WORDS } from "./words.ts";
 
 interface ReplayProps {
   target: ReplayTarget;
@@ -59,7 +60,7 @@ export function ReplayDialog({ target, isOpen, onClose, onReplayed }: ReplayProp
           <>
             <Button onClick={onClose}>Cancel</Button>
             <Button variant="primary" disabled={n === 0} onClick={() => void start()}>
-              {n === 0 ? "Replay" : `Replay ${nOf(n, "event")}`}
+              {n === 0 ? "Replay" : `Replay ${countOf(n, "event")}`}
             </Button>
           </>
         )
@@ -132,8 +133,8 @@ function Counted(props: { counted: Replayed | undefined; error: unknown; onRetry
       )}
       {nLeftOut > 0 && (
         <Notice tone="info">
-          {nOf(nLeftOut, "event")} cannot be replayed: neither dead nor parked any more, or nothing
-          is kept of what was delivered.
+          {countOf(nLeftOut, "event")} cannot be replayed: neither dead nor parked any more, or
+          nothing is kept of what was delivered.
         </Notice>
       )}
       {counted.nWaiting === 0 && <p>There is nothing to replay.</p>}

@@ -1,8 +1,7 @@
 import type { Run } from "../api/types.ts";
-import { Notice } from "../ui/index.ts";
+import { countOf, Notice, sentence } from "../ui/index.ts";
 import { ForeignNotice } from "./ForeignNotice.tsx";
 import { isOpen, mendableClasses, nOfRun } from "./runs.ts";
-import { nOf, sentence } from "./words.ts";
 
 /** What there is to be known before anything else of a comparison. */
 export function RunNotices({ run, isLast }: { run: Run; isLast: boolean | undefined }) {
@@ -20,7 +19,7 @@ export function RunNotices({ run, isLast }: { run: Run; isLast: boolean | undefi
       )}
       {isOver && isLast && nWithheld > 0 && (
         <Notice tone="warning">
-          {nOf(nWithheld, "difference")} {nWithheld === 1 ? "is" : "are"} held back: mending{" "}
+          {countOf(nWithheld, "difference")} {nWithheld === 1 ? "is" : "are"} held back: mending{" "}
           {nWithheld === 1 ? "it" : "them"} would delete or demote more than is usual, or takes a
           person to decide. Look at what was found, then review and approve.
         </Notice>

@@ -1,7 +1,7 @@
 import type { Count, Run, RunState } from "../api/types.ts";
-import { absolute, Notice, Panel, Progress } from "../ui/index.ts";
+import { absolute, countOf, Notice, Panel, Progress, sentence } from "../ui/index.ts";
 import styles from "./RunProgress.module.css";
-import { nOf, RUN_STATE_WORDS, sentence } from "./words.ts";
+import { RUN_STATE_WORDS } from "./words.ts";
 
 interface Phase {
   state: RunState;
@@ -14,7 +14,7 @@ export function RunProgress({ run }: { run: Run }) {
   return (
     <Panel
       title={`${RUN_STATE_WORDS[run.state].label} …`}
-      description={`${nOf(run.progress.nCalls, "call")} to Clerk so far. It goes on when you leave this page.`}
+      description={`${countOf(run.progress.nCalls, "call")} to Clerk so far. It goes on when you leave this page.`}
     >
       <p className="visually-hidden" role="status">
         {RUN_STATE_WORDS[run.state].label}

@@ -6,8 +6,7 @@ import { useApi } from "../auth/session.ts";
 import { type Columns, columnsOf, DataTable, type Selection } from "../ui/index.ts";
 import type { DeadLettersSearch, Waiting } from "./deadLettersSearch.ts";
 import { EventLink, EventObject, Received } from "./eventTable.tsx";
-import { MayBeOld } from "./MayBeOld.tsx";
-import { errorBehind, moreOf } from "./pages.ts";
+import { moreOf } from "./pages.ts";
 import { refusedField } from "./refusals.ts";
 import styles from "./WaitingTable.module.css";
 import { whyParked } from "./words.ts";
@@ -58,22 +57,19 @@ export function WaitingTable({ filter, selected, onSelect, onObjectError }: Wait
   useEffect(() => onObjectError(objectError), [objectError, onObjectError]);
 
   return (
-    <>
-      <MayBeOld error={errorBehind(events)} />
-      <DataTable
-        caption={filter.outcome === "dead" ? "Dead events" : "Parked events"}
-        columns={COLUMNS}
-        rows={events.data?.pages.flatMap((page) => page.events) ?? []}
-        rowId={(event) => event.svixId}
-        isLoading={events.isPending}
-        error={objectError ? null : events.error}
-        onRetry={() => void events.refetch()}
-        empty={emptyFor(filter)}
-        selection={{ selected, onSelect, labelOf: (svixId) => `the event ${svixId}` }}
-        isOutdated={events.isPlaceholderData}
-        more={moreOf(events)}
-      />
-    </>
+    <DataTable
+      caption={filter.outcome === "dead" ? "Dead events" : "Parked events"}
+      columns={COLUMNS}
+      rows={events.data?.pages.flatMap((page) => page.events) ?? []}
+      rowId={(event) => event.svixId}
+      isLoading={events.isPending}
+      error={objectError ? null : events.error}
+      onRetry={() => void events.refetch()}
+      empty={emptyFor(filter)}
+      selection={{ selected, onSelect, labelOf: (svixId) => `the event ${svixId}` }}
+      isOutdated={events.isPlaceholderData}
+      more={moreOf(events)}
+    />
   );
 }
 

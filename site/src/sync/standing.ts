@@ -1,8 +1,9 @@
 // How the two sides stand, as sentences: what needs somebody, the most urgent first.
 
 import { DRIFT_CLASSES, type Overview } from "../api/types.ts";
+import { countOf } from "../ui/index.ts";
 import { isOpen } from "./runs.ts";
-import { CLASS_WORDS, nOf, number, sum } from "./words.ts";
+import { CLASS_WORDS, number, sum } from "./words.ts";
 
 export type StandingTone = "bad" | "warning" | "info" | "good";
 
@@ -90,7 +91,7 @@ function differences({ drift, currentRun }: Overview): Standing | undefined {
   const kinds = DRIFT_CLASSES.filter((it) => drift.byClass[it] > 0);
   return {
     tone: drift.byClass.stale_high > 0 ? "bad" : "warning",
-    sentence: `${nOf(drift.open, "difference")} ${drift.open === 1 ? "waits" : "wait"} for a person`,
+    sentence: `${countOf(drift.open, "difference")} ${drift.open === 1 ? "waits" : "wait"} for a person`,
     detail: kinds.map((it) => `${CLASS_WORDS[it].label}: ${number(drift.byClass[it])}`).join(" · "),
     action: { label: "Look at them", place: run(drift.runId) },
   };
@@ -100,7 +101,7 @@ function deadLetters({ dead }: Overview): Standing | undefined {
   if (dead.events === 0) return undefined;
   return {
     tone: "warning",
-    sentence: nOf(dead.events, "dead letter"),
+    sentence: countOf(dead.events, "dead letter"),
     detail: "Clerk delivered them, and they could not be taken in.",
     action: { label: "See why, and replay", place: DEAD },
   };
@@ -110,7 +111,7 @@ function deadRoles({ dead }: Overview): Standing | undefined {
   if (dead.rolePushes === 0) return undefined;
   return {
     tone: "warning",
-    sentence: `${nOf(dead.rolePushes, "role")} never reached Clerk`,
+    sentence: `${countOf(dead.rolePushes, "role")} never reached Clerk`,
     detail: "They were set here, and Clerk refused them or gave no answer for a day.",
     action: { label: "See what to do", place: DEAD },
   };
@@ -129,7 +130,7 @@ function parked({ parked }: Overview): Standing | undefined {
   if (parked.events === 0) return undefined;
   return {
     tone: "info",
-    sentence: `${nOf(parked.events, "event")} ${parked.events === 1 ? "is" : "are"} parked`,
+    sentence: `${countOf(parked.events, "event")} ${parked.events === 1 ? "is" : "are"} parked`,
     detail: "Clerk has to be asked first; that happens by itself.",
     action: { label: "Look at them", place: PARKED },
   };
@@ -139,7 +140,7 @@ function owed({ outbox }: Overview): Standing | undefined {
   if (outbox.depth === 0) return undefined;
   return {
     tone: "info",
-    sentence: `${nOf(outbox.depth, "role")} ${outbox.depth === 1 ? "is" : "are"} on the way to Clerk`,
+    sentence: `${countOf(outbox.depth, "role")} ${outbox.depth === 1 ? "is" : "are"} on the way to Clerk`,
     detail: "They are delivered by themselves, with growing waits.",
   };
 }

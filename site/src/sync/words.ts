@@ -1,7 +1,7 @@
 // The words for what the tables hold as codes: the same that the command uses.
 
 import type { Drift, DriftClass, DriftState, Outcome, RunMode, RunState } from "../api/types.ts";
-import { duration, type Tone } from "../ui/index.ts";
+import { countOf, duration, type Tone } from "../ui/index.ts";
 
 /** From here on the server counts no further. */
 const MOST_COUNTED = 100_000;
@@ -15,11 +15,6 @@ export function number(n: number): string {
   return n.toLocaleString("en");
 }
 
-/** A number of things: `1 user`, `2 users`. */
-export function nOf(n: number, thing: string): string {
-  return n === 1 ? `1 ${thing}` : `${number(n)} ${thing}s`;
-}
-
 export function sum(counts: Iterable<number | undefined>): number {
   let total = 0;
   for (const n of counts) total += n ?? 0;
@@ -29,11 +24,6 @@ export function sum(counts: Iterable<number | undefined>): number {
 /** A text as the beginning of a sentence. */
 export function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-/** What the server says of a failure, as a sentence among others. */
-export function sentence(text: string): string {
-  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
 /** How long something took: `412 ms`, `1.6 s`. */
@@ -249,6 +239,6 @@ export function planWords(numbers: Record<string, number>): string[] {
   return Object.entries(numbers).map(([key, n]) => {
     const [action = "", object = ""] = key.split(" ");
     const words = action in ACTION_WORDS ? ACTION_WORDS[action as Drift["action"]] : action;
-    return capital(`${words} ${nOf(n, object)}`);
+    return capital(`${words} ${countOf(n, object)}`);
   });
 }

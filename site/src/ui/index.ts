@@ -29,3 +29,4 @@ export { EmptyState, ErrorState, LoadingPage, Notice, Skeleton } from "./states.
 export { SearchField, TextField } from "./TextField.tsx";
 export { absolute, duration, relative, Time } from "./Time.tsx";
 export { sentenceOf, Toasts, tell, tellError } from "./toasts.tsx";
+export { countOf, sentence } from "./words.ts";

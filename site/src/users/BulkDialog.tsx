@@ -2,11 +2,10 @@ import { useBlocker } from "@tanstack/react-router";
 import { useRef, useState } from "react";
 import type { Role, User } from "../api/types.ts";
 import { useSession } from "../auth/session.ts";
-import { Button, Dialog, Notice, Progress } from "../ui/index.ts";
+import { Button, countOf, Dialog, Notice, Progress } from "../ui/index.ts";
 import { BulkResults } from "./BulkResults.tsx";
 import { chosenIn, RoleCards } from "./RoleCards.tsx";
 import { type BulkRun, failedOf, unsentOf, useBulkRoles, wasRefused } from "./useBulkRoles.ts";
-import { countOf } from "./words.ts";
 
 interface BulkDialogProps {
   isOpen: boolean;

@@ -2,7 +2,7 @@
 
 import { ApiError, isOutcomeUnknown } from "../api/client.ts";
 import type { ProfileUpdate, User } from "../api/types.ts";
-import { sentenceOf } from "../ui/index.ts";
+import { sentence, sentenceOf } from "../ui/index.ts";
 
 export interface Values {
   firstName: string;
@@ -87,12 +87,10 @@ export function problemsOf(error: unknown): Problems {
   const said = saidOf(error);
   const fields = fieldsOf(error).map((field) => [field, said]);
   if (fields.length > 0) return { fields: Object.fromEntries(fields) };
-  return { fields: {}, general: isOutcomeUnknown(error) ? `${ended(said)} ${LOOK_AGAIN}` : said };
-}
-
-/** Not all that the server says ends like a sentence. */
-function ended(text: string): string {
-  return text.endsWith(".") ? text : `${text}.`;
+  return {
+    fields: {},
+    general: isOutcomeUnknown(error) ? `${sentence(said)} ${LOOK_AGAIN}` : said,
+  };
 }
 
 /** The address of who has a Clerk account: it is invited, and nothing was done yet. */

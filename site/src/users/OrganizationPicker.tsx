@@ -6,10 +6,9 @@ import { organizationsQuery } from "../api/queries.ts";
 import type { Organization } from "../api/types.ts";
 import { useApi } from "../auth/session.ts";
 import field from "../ui/field.module.css";
-import { classes, sentenceOf } from "../ui/index.ts";
+import { classes, countOf, sentenceOf } from "../ui/index.ts";
 import popup from "../ui/popup.module.css";
 import styles from "./OrganizationPicker.module.css";
-import { countOf } from "./words.ts";
 
 const PAUSE_MS = 200;
 const NONE: Organization[] = [];

@@ -1,8 +1,7 @@
 import { useEffect, useState } from "react";
-import { Button, tellError } from "../ui/index.ts";
+import { Button, countOf, tellError } from "../ui/index.ts";
 import styles from "./SelectionBar.module.css";
 import { MAX_SELECTED } from "./useSelection.ts";
-import { countOf } from "./words.ts";
 
 interface SelectionBarProps {
   nSelected: number;

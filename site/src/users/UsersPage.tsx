@@ -1,7 +1,7 @@
 import { getRouteApi } from "@tanstack/react-router";
 import { useCallback, useMemo, useState } from "react";
 import type { User, UserFilter, UserOrder } from "../api/types.ts";
-import { Button, DataTable, newMenuHandle, Page, Panel } from "../ui/index.ts";
+import { Button, countOf, DataTable, newMenuHandle, Page, Panel } from "../ui/index.ts";
 import { BulkDialog, EditUserDialog, RoleDialog } from "./dialogs.tsx";
 import { SelectionBar } from "./SelectionBar.tsx";
 import { type UserActions, UserMenu } from "./UserMenu.tsx";
@@ -12,7 +12,7 @@ import { userColumns } from "./userColumns.tsx";
 import { useSelection } from "./useSelection.ts";
 import { useSyncUser } from "./useSyncUser.ts";
 import { useUsers } from "./useUsers.ts";
-import { countOf, DEFAULT_ORDER, nameOf } from "./words.ts";
+import { DEFAULT_ORDER, nameOf } from "./words.ts";
 
 const route = getRouteApi("/admin/users");
 const ROW_HEIGHT = 59;

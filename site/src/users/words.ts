@@ -53,8 +53,3 @@ export const ORDERS: readonly Option<UserOrder>[] = [
   { value: "-email", label: "E-mail, Z to A" },
   { value: "-lastSignInAt", label: "Last sign-in first" },
 ];
-
-/** `1 user`, `1,234 users`. */
-export function countOf(n: number, singular: string, plural = `${singular}s`): string {
-  return `${n.toLocaleString("en")} ${n === 1 ? singular : plural}`;
-}
